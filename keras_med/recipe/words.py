@@ -1,0 +1,301 @@
+"""The words a recipe is built of: frozen dataclasses of plain values, checked when they are made."""
+
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+from keras_med.errors import RecipeError
+from keras_med.recipe.kinds import Count, Mismatch, Positive, Seed, Share, ShareOrZero, Within, check, near
+
+T = TypeVar("T")
+Index = Callable[[Path], Any]  # a pandas.DataFrame, which a recipe that is only read does not need
+Pair = tuple[float, float]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
+def word(cls: type[T]) -> type[T]:
+    """Make a frozen keyword-only dataclass whose arguments are checked by name and by type."""
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    plain_init = made.__init__
+    kinds = typing.get_type_hints(made, include_extras=True)
+    names = [field.name for field in dataclasses.fields(made)]  # type: ignore[arg-type]
+
+    @functools.wraps(plain_init)
+    def checked_init(self: object, *arguments: object, **settings: object) -> None:
+        for name in settings:
+            if name not in names:
+                raise RecipeError(f"{cls.__name__} has no setting {name!r}", remedy=near(name, names))
+        try:
+            plain_init(self, *arguments, **settings)
+        except TypeError as error:
+            raise RecipeError(f"{cls.__name__}: {str(error).removeprefix('__init__() ')}") from None
+        for name in names:
+            value = checked(f"{cls.__name__}({name}=...)", getattr(self, name), kinds[name])
+            object.__setattr__(self, name, value)
+
+    made.__init__ = checked_init  # type: ignore[method-assign]
+    return made
+
+
+def checked(name: str, value: object, kind: object) -> object:
+    """Return the value as its kind has it; a RecipeError names what came and what was expected."""
+    try:
+        return check(value, kind)
+    except Mismatch as expected:
+        shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
+        raise RecipeError(f"{name} is {shown}; expected {expected}") from None
+
+
+@word
+class Binary:
+    """Two classes.
+
+    positive: the label that counts as positive, as it stands in the table
+    """
+
+    positive: str | int | bool = 1
+
+
+@word
+class Classes:
+    """Several classes.
+
+    names: all labels, in the order of the network's outputs
+    """
+
+    names: tuple[str | int, ...]
+
+
+@word
+class Regression:
+    """A number.
+
+    unit: what the number counts, for every page and line that shows it
+    """
+
+    unit: str = ""
+
+
+@word
+class Data:
+    """Where the examples come from.
+
+    duplicates: what happens to confirmed twins: kept on one side of a split, dropped, refused or left alone
+    balance: undersample the larger classes of the training side to the smallest one
+    submission: a sample submission below the data folder; predictions of unlabelled rows are written in its form
+    """
+
+    index: Index = dataclasses.field(kw_only=False)
+    unlabelled: Index | None = None
+    phantom: str | Callable[..., None] | None = None
+    duplicates: Literal["group", "drop", "error", "allow"] = "group"
+    balance: Literal["undersample"] | None = None
+    submission: str | None = None
+
+
+@word
+class Image:
+    """How stored pixels become the network's input.
+
+    size: rows and columns, or rows, columns and slices, after resizing
+    values: windows [(centre, width), ...], "file", (low, high), "per_image" or "as_is": how stored values become 0-255
+    channels: colour channels of the input; windows have one each
+    """
+
+    size: tuple[Count, Count] | tuple[Count, Count, Count]
+    values: tuple[Pair, ...] | Pair | Literal["file", "per_image", "as_is"] = "as_is"
+    channels: Literal[1, 3] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example, channels last."""
+        return (*self.size, self.channels or (len(self.values) if self.windows else 1))
+
+    @property
+    def windows(self) -> bool:
+        """Whether `values` is a list of windows, one channel each."""
+        return isinstance(self.values, tuple) and isinstance(self.values[0], tuple)
+
+
+@word
+class Holdout:
+    """One split, by patient and by twins where they are known.
+
+    validation: share of the examples for early stopping and the best weights
+    test: share of the examples that is scored once, at the end
+    """
+
+    validation: Share = 0.15
+    test: Share = 0.15
+
+
+@word
+class KFold:
+    """Folds, by patient and by twins where they are known.
+
+    folds: number of folds
+    validation: share cut from the training side of each fold for early stopping; 0 uses the fold itself
+    test: share set aside before the folds are made
+    """
+
+    folds: Annotated[int, Within(2, 100)] = 5
+    validation: ShareOrZero = 0.1
+    test: ShareOrZero = 0.15
+
+
+@word
+class Column:
+    """The split that the data came with.
+
+    name: the column with train, validation and test
+    validation: share cut from the training side where the column has no validation rows
+    leaks: refuse a split that shares patients or twins, or drop the shared ones from training
+    """
+
+    name: str = dataclasses.field(default="split", kw_only=False)
+    validation: Share = 0.15
+    leaks: Literal["error", "drop_from_training"] = "error"
+
+
+@word
+class Train:
+    """How a network is fitted.
+
+    epochs: most epochs of one fit
+    batch_size: examples a step, over all devices
+    learning_rate: initial learning rate
+    schedule: constant, or cosine annealing to zero over all epochs
+    optimizer: which optimizer
+    loss: the loss, or auto for the one that fits the target
+    patience: epochs without a better validation loss after which a fit stops; none trains them all
+    threads: most CPU threads; none uses every core
+    """
+
+    epochs: Count = 20
+    batch_size: Count = 32
+    learning_rate: Positive = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    loss: Literal["auto", "mean_squared_error", "mean_absolute_error", "huber", "crossentropy"] = "auto"
+    patience: Count | None = None
+    threads: Count | None = None
+
+
+@word
+class Final:
+    """One more network after the folds, trained on nearly everything; it is the one that is exported.
+
+    share: share of the examples outside the test split that it trains on; the rest is watched and never used
+    start: from new weights, or from the fold with the best validation loss
+    redraw: draw the watched rest from all labelled examples, test and training ones included, as some notebooks do
+    """
+
+    share: Share = 0.97
+    start: Literal["new", "best_fold"] = "new"
+    redraw: bool = False
+
+
+@word
+class Evaluate:
+    """How predictions become figures.
+
+    unit: what one case is: an example, or a patient
+    combine: how the predictions of one patient become one
+    """
+
+    unit: Literal["example", "patient"] = "example"
+    combine: Literal["mean", "max"] = "mean"
+
+
+@word
+class Report:
+    """What the report shows.
+
+    pictures: show examples of the data
+    """
+
+    pictures: bool = True
+
+
+class Model:
+    """The function that builds the network, and its settings.
+
+    Args:
+        network: takes the image as a Keras tensor and returns features; its keyword-only parameters are the settings
+            under `model.`, each with an annotation and a default.
+        head: let the trainer add the last layer that the target needs; False when the network returns the output.
+        **settings: values for the network's keyword-only parameters.
+    """
+
+    network: Callable[..., Any]
+    head: bool
+    settings: Mapping[str, object]
+
+    def __init__(self, network: Callable[..., Any], *, head: bool = True, **settings: object) -> None:
+        if not callable(network):
+            raise RecipeError(f"Model(network) is {network!r}; expected a function")
+        kinds = network_settings(network)
+        for name in settings:
+            if name not in kinds:
+                remedy = near(name, [*kinds, "head"])
+                raise RecipeError(f"network() has no keyword-only parameter {name!r}", remedy=remedy)
+        values = {name: checked(f"model.{name}", settings.get(name, p.default), p.kind) for name, p in kinds.items()}
+        self.__dict__.update(
+            network=network, head=checked("Model(head=...)", head, bool), settings=types.MappingProxyType(values)
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A keyword-only parameter of a network: its annotation and default."""
+
+    kind: object
+    default: object
+
+
+def network_settings(network: Callable[..., Any]) -> dict[str, Parameter]:
+    """Return the keyword-only parameters of a network; a RecipeError names one without annotation or default."""
+    hints = typing.get_type_hints(network, include_extras=True)
+    found = {}
+    for name, parameter in inspect.signature(network).parameters.items():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        if name == "head":
+            raise RecipeError("network()'s parameter 'head' is a word of Model", remedy="Give it another name.")
+        if name not in hints or parameter.default is inspect.Parameter.empty:
+            raise RecipeError(
+                f"network()'s parameter {name!r} needs an annotation and a default", remedy=f"{name}: float = 0.5"
+            )
+        found[name] = Parameter(hints[name], parameter.default)
+    return found
+
+
+Target = Binary | Classes | Regression
+Split = Holdout | KFold | Column
+
+
+@word
+class Recipe:
+    """Everything a run needs to know.
+
+    seed: from which every random step takes its own
+    """
+
+    target: Target
+    data: Data
+    image: Image
+    split: Split
+    model: Model
+    train: Train = dataclasses.field(default_factory=Train)
+    final: Final | None = None
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    report: Report = dataclasses.field(default_factory=Report)
+    seed: Seed = 0

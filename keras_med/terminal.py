@@ -1,0 +1,213 @@
+"""What all commands share: their arguments, progress, errors as one to four lines, exit codes, Ctrl-C."""
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NoReturn
+
+from keras_med.errors import EnvironmentProblem, RecipeError, UserError
+
+INTERRUPTED = 130
+_BACKENDS = ("tensorflow", "jax", "torch")
+
+
+class Interrupted(Exception):
+    """Ctrl-C was caught and everything is written; `command` continues where it stopped."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(command)
+        self.command = command
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose refusals are as short as every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RecipeError(message[:1].upper() + message[1:], remedy=f"{self.prog} --help lists what can be typed.")
+
+
+def parser(command: str, description: str) -> Parser:
+    """Return the parser of `python -m keras_med.<command>`."""
+    made = Parser(prog=f"python -m keras_med.{command}", description=description, allow_abbrev=False)
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return made
+
+
+def add_recipe_arguments(made: argparse.ArgumentParser) -> None:
+    """Add what every command with a RECIPE takes."""
+    add = made.add_argument
+    add("--data", type=Path, metavar="DIR", help="the data set as published; else $KERAS_MED_DATA/<recipe>")
+    add("--weights", type=Path, metavar="DIR", help="folder with ImageNet weight files")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", dest="assignments", help="change one setting")
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="where run folders are made (runs)")
+    add("--cache", type=Path, metavar="DIR", help="for prepared data; else $KERAS_MED_CACHE, else the user's")
+    add("--devices", default="auto", metavar="auto|cpu|cpu:N|gpu:N", help="auto: all GPUs, else the CPU")
+    add("--fits-at-once", type=_count, default=1, metavar="N", help="fits that run side by side, one device each (1)")
+
+
+def main(command: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser) -> NoReturn:
+    """Run a command and leave with its exit code; what a user caused is told without a traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        code = command(made.parse_args())
+        sys.stdout.flush()
+    except UserError as error:
+        code = _tell(error, error.exit_code, debug)
+    except Interrupted as error:
+        say(f"\nInterrupted; what is finished is kept. Continue with:\n  {error.command}")
+        code = INTERRUPTED
+    except KeyboardInterrupt:
+        say("\nInterrupted.")
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again when it exits
+        code = 0
+    except OSError as error:
+        code = _tell(from_os_error(error), EnvironmentProblem.exit_code, debug)
+    except Exception as error:
+        what = f"{type(error).__name__}: {_first_line(str(error))}"
+        fault = UserError(what, remedy="This is a fault of the program; --debug shows where.")
+        code = _tell(fault, 1, debug)
+    sys.exit(code)
+
+
+def from_os_error(error: OSError) -> UserError:
+    """Turn a refusal of the operating system into what to do about it."""
+    where = str(error.filename or "")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvironmentProblem("The disk is full.", where=where, remedy="Free some space, then --resume.")
+    if error.errno == errno.EFBIG:
+        return EnvironmentProblem("A file may not grow that large here.", where=where, remedy="See ulimit -f.")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        remedy = "Name places you may write to with --out and --cache."
+        return EnvironmentProblem(f"No permission: {error.strerror}", where=where, remedy=remedy)
+    return EnvironmentProblem(f"The system refused: {error.strerror or error}", where=where)
+
+
+def check_backend() -> str:
+    """Return the Keras backend that the environment asks for; refuse a misspelt one before Keras is imported."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in _BACKENDS:
+        raise EnvironmentProblem(
+            f"KERAS_BACKEND is {backend!r}; expected one of {', '.join(_BACKENDS)}.",
+            remedy="export KERAS_BACKEND=tensorflow",
+        )
+    return backend
+
+
+def say(line: str = "") -> None:
+    """Write one line of progress or log to stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_in(log: Path) -> Iterator[IO[str]]:
+    """Copy what `say` writes to a log file while the block runs."""
+    screen = sys.stderr
+    with log.open("a", encoding="utf-8") as file:
+        sys.stderr = _Both(screen, file)
+        try:
+            yield file
+        finally:
+            sys.stderr = screen
+
+
+class Counter:
+    """Progress of something that can be counted: a bar on a terminal, one line at the end elsewhere."""
+
+    def __init__(self, what: str, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        screen = sys.stderr.screen if isinstance(sys.stderr, _Both) else sys.stderr
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        console = Console(file=screen)
+        self._bar = Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task(what, total=total)
+
+    def __enter__(self) -> "Counter":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def reach(self, done: int) -> None:
+        """Show that so many are done."""
+        self._bar.update(self._task, completed=done)
+
+    def note(self, line: str) -> None:
+        """Write a line above the bar."""
+        if self._bar.disable:
+            say(line)
+        else:
+            self._bar.console.print(line, highlight=False, markup=False)
+            if isinstance(sys.stderr, _Both):
+                sys.stderr.file.write(line + "\n")
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Hold a Ctrl-C back until the block is done, so that what it writes is whole."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen:
+        raise KeyboardInterrupt
+
+
+class _Both:
+    """A stream that writes to the screen and to a file."""
+
+    def __init__(self, screen: IO[str], file: IO[str]) -> None:
+        self.screen = screen
+        self.file = file
+
+    def write(self, text: str) -> int:
+        self.file.write(text)
+        self.file.flush()
+        return self.screen.write(text)
+
+    def flush(self) -> None:
+        self.screen.flush()
+
+    def isatty(self) -> bool:
+        return self.screen.isatty()
+
+    def fileno(self) -> int:
+        return self.screen.fileno()
+
+
+def _tell(error: UserError, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    say("\n".join(line for line in str(error).splitlines() if line.strip()))
+    return code
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[0][:300]
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number

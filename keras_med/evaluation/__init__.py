@@ -1,0 +1,1 @@
+"""Predictions tables to figures: metrics, intervals, thresholds, calibration, verdicts; no Keras."""

@@ -1,0 +1,1 @@
+"""From a network and tensors to a trained one: runtime, frozen features, fits, resume, preflight."""

@@ -17,12 +17,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keras_med.models.settings import Frozen, Pooling
+from keras_med.models.settings import Frozen, Pooling, TransformerSize
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["efficientnet_b2"]
+__all__ = ["conv3d", "efficientnet_b2", "mobilenet_v2", "resnet18", "resnet50", "vit"]
+
+
+def conv3d(
+    image: keras.KerasTensor, *, filters: tuple[int, ...] = (16, 32), units: int = 64, pooling: Pooling = "none"
+) -> keras.KerasTensor:
+    """Return the features of a small 3-D network for volumes, trained from nothing; "none" flattens the maps."""
+    from keras_med.models.builders import conv3d as builder
+
+    return builder.build(image, filters=filters, units=units, pooling=pooling)
 
 
 def efficientnet_b2(
@@ -32,3 +41,44 @@ def efficientnet_b2(
     from keras_med.models.builders import efficientnet_b2 as builder
 
     return builder.build(image, frozen=frozen, pretrained=pretrained, pooling=pooling)
+
+
+def mobilenet_v2(
+    image: keras.KerasTensor,
+    *,
+    frozen: Frozen = True,
+    pretrained: bool = True,
+    pooling: Pooling = "average",
+    alpha: float = 1.0,
+) -> keras.KerasTensor:
+    """Return the 1280 features of MobileNetV2 (1 or 3 channels); `alpha` below 1 makes it narrower."""
+    from keras_med.models.builders import mobilenet_v2 as builder
+
+    return builder.build(image, frozen=frozen, pretrained=pretrained, pooling=pooling, alpha=alpha)
+
+
+def resnet18(
+    image: keras.KerasTensor, *, frozen: Frozen = True, pretrained: bool = True, pooling: Pooling = "average"
+) -> keras.KerasTensor:
+    """Return the 512 features of ResNet18 (best near 224x224; 1 or 3 channels)."""
+    from keras_med.models.builders import resnet18 as builder
+
+    return builder.build(image, frozen=frozen, pretrained=pretrained, pooling=pooling)
+
+
+def resnet50(
+    image: keras.KerasTensor, *, frozen: Frozen = True, pretrained: bool = True, pooling: Pooling = "average"
+) -> keras.KerasTensor:
+    """Return the 2048 features of ResNet50 (best near 224x224; 1 or 3 channels)."""
+    from keras_med.models.builders import resnet50 as builder
+
+    return builder.build(image, frozen=frozen, pretrained=pretrained, pooling=pooling)
+
+
+def vit(
+    image: keras.KerasTensor, *, frozen: Frozen = True, pretrained: bool = True, size: TransformerSize = "base"
+) -> keras.KerasTensor:
+    """Return the class token of a vision transformer (16x16 patches; tiny 192, small 384, base 768 features)."""
+    from keras_med.models.builders import vit as builder
+
+    return builder.build(image, frozen=frozen, pretrained=pretrained, size=size)

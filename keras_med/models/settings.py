@@ -4,3 +4,4 @@ from typing import Literal
 
 Frozen = bool | str
 Pooling = Literal["average", "maximum", "none"]
+TransformerSize = Literal["tiny", "small", "base"]

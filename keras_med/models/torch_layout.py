@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_med.errors import EnvironmentProblem
+from keras_med.models.tokens import ClassTokenAndPositions
 
 Arrays = dict[str, list[np.ndarray]]
 
@@ -39,6 +40,8 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
 def _of_layer(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Pick and turn the tensors of one layer, in the order of its Keras weights."""
     name = layer.name
+    if isinstance(layer, ClassTokenAndPositions):
+        return layer.weights_from(tensors)
     if isinstance(layer, keras.layers.BatchNormalization):
         return [tensors[f"{name}_{leaf}"] for leaf in ("weight", "bias", "running_mean", "running_var")]
     if isinstance(layer, keras.layers.LayerNormalization):

@@ -64,6 +64,7 @@ class Policy:
     allow_download: bool = True
     seed: int = 0
     used: list[Used] = field(default_factory=list)
+    failed_downloads: dict[str, str] = field(default_factory=dict)
 
     @property
     def any_random(self) -> bool:
@@ -123,6 +124,18 @@ def load(name: str, published: Published, start: keras.KerasTensor, end: keras.K
     return True
 
 
+def will_be_random(name: str, published: Published) -> bool:
+    """Tell whether `load` is going to leave random weights, so that a builder may choose a smaller size."""
+    current = _current()
+    if not current.allow_random:
+        return False
+    try:
+        find(name, published, current)
+    except WeightsAbsent:
+        return True
+    return False
+
+
 def find(name: str, published: Published, current: Policy) -> Path:
     """Find the weights of a backbone on this machine, or download them into Keras' cache."""
     if current.directory and current.directory.is_file():
@@ -134,16 +147,24 @@ def find(name: str, published: Published, current: Policy) -> Path:
                 return _checked(folder / file, published)
     reason = "downloads are not allowed here"
     if current.allow_download:
-        try:
-            download.fetch(published.url, cache / published.files[0])
+        reason = _downloaded(published.url, cache / published.files[0], current)
+        if not reason:
             return _checked(cache / published.files[0], published)
-        except OSError as problem:
-            reason = f"the download failed ({problem})"
     looked = " and ".join(str(folder) for folder in (current.directory, cache) if folder)
     raise WeightsAbsent(
         f"The ImageNet weights of {name} are absent: no {published.files[0]} in {looked}, and {reason}.",
         remedy=_remedy(published),
     )
+
+
+def _downloaded(url: str, target: Path, current: Policy) -> str:
+    """Try a download, once in a policy's life; return why it failed, or nothing."""
+    if url not in current.failed_downloads:
+        try:
+            download.fetch(url, target)
+        except OSError as problem:
+            current.failed_downloads[url] = f"the download failed ({problem})"
+    return current.failed_downloads.get(url, "")
 
 
 def cache_folder() -> Path:

@@ -15,7 +15,7 @@ def split_frozen(model: keras.Model) -> tuple[keras.Model, keras.Model] | None:
 
     The prefix holds every layer all of whose ancestors are frozen or weightless and not random. Both parts share their
     weights with `model`, which therefore is the whole again: train `rest` on what `prefix` gives, and `model` is
-    trained. None when no frozen weights come before the first layer that is trained or random, or when nothing comes after.
+    trained. None when no frozen weights come before the first layer that is trained or random, or nothing comes after.
     """
     cut = _last_cut(model)
     if cut is None:

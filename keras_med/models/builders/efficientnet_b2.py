@@ -23,23 +23,20 @@ def build(image: keras.KerasTensor, *, frozen: Frozen, pretrained: bool, pooling
         application = keras.applications.EfficientNetB2(input_tensor=colour, include_top=False, weights=None)
     maps = application.output
     loaded = pretrained and weights.load("efficientnet_b2", PUBLISHED, image, maps)
-    _own_the_normalisation(backbone.layers_between(image, maps), loaded)
+    _own_the_normalisation(backbone.layers_between(image, maps))
     features = backbone.pool(maps, pooling)
     backbone.freeze(image, features, frozen=frozen, hold_statistics=loaded)
     return features
 
 
-def _own_the_normalisation(layers: list[keras.Layer], loaded: bool) -> None:
+def _own_the_normalisation(layers: list[keras.Layer]) -> None:
     """Make the graph subtract the mean and divide by the deviation, whether weights were loaded or not.
 
     The published file holds the deviation where the layer expects the variance, and keras.applications mends that by
-    one more Rescaling, which it adds only for `weights="imagenet"` (tensorflow#49930). Here the missing factor
-    1 / sqrt(deviation) goes into the variance instead: one graph for every case, and equal to the published one.
+    one more Rescaling, which it adds only for `weights="imagenet"` (tensorflow#49930); without weights it leaves 0 and
+    1. The right mean and variance in the one layer make all these cases one graph, equal to the published one.
     """
     normalisation = next(layer for layer in layers if isinstance(layer, keras.layers.Normalization))
-    mean, variance, count = normalisation.get_weights()
-    if loaded:
-        normalisation.set_weights([mean, variance * DEVIATION, count])
-    else:
-        normalisation.set_weights([MEAN, DEVIATION**2, count])
+    count = normalisation.get_weights()[2]
+    normalisation.set_weights([MEAN, DEVIATION**2, count])
     normalisation.finalize_state()

@@ -63,8 +63,8 @@ class LookUpTable:
     bits: int
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        places = np.clip(np.rint(array) - self.first, 0, len(self.table) - 1)
-        return self.table[places.astype(np.intp)]
+        places = (array if array.dtype.kind in "iu" else np.rint(array)).astype(np.intp) - self.first
+        return self.table.take(places, mode="clip")
 
 
 def to_scale(
@@ -172,8 +172,8 @@ def _shown(array: np.ndarray, window: Window | LookUpTable) -> np.ndarray:
         exponent = np.clip((array.astype(np.float32) - np.float32(window.centre)) * slope, -80, 80)
         return (np.float32(255) / (1 + np.exp(exponent))).astype(np.float32)
     centre, width = window.centre, window.width
-    if window.shape == "LINEAR":
-        centre, width = centre - 0.5, max(width - 1, 1e-3)
+    if window.shape == "LINEAR" and width > 1:  # narrower ones come with floating-point maps, and mean what they say
+        centre, width = centre - 0.5, width - 1
     return between(array, centre - width / 2, centre + width / 2)
 
 

@@ -1,0 +1,200 @@
+"""DICOM files to pictures on the 0-255 scale: rescaled, repaired and windowed as the file and the recipe say.
+
+The order matters and is that of the standard: padding is found in stored units, then comes the modality rescale or
+table, then the window, and last the inversion of MONOCHROME1, so that a window always means the same tissue and 0 is
+black.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydicom
+
+from keras_med.data.dicom_headers import quiet
+from keras_med.data.dicom_pixels import Stored, load
+from keras_med.data.dicom_scan import Plain
+from keras_med.data.dicom_tables import groups, number, table
+from keras_med.data.values import LookUpTable, Picture, Values, Window, to_scale
+from keras_med.errors import DataError
+
+REPAIRED = "repaired 12-bit wraparound"
+SHAPES: dict[str, Literal["LINEAR_EXACT", "SIGMOID"]] = {"LINEAR_EXACT": "LINEAR_EXACT", "SIGMOID": "SIGMOID"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescale:
+    """How stored values become those of the modality: a table, or a slope and an intercept for each frame."""
+
+    slopes: np.ndarray
+    intercepts: np.ndarray
+    table: LookUpTable | None = None
+
+
+def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
+    """Read a DICOM file as float32 on the 0-255 scale.
+
+    One frame gives (rows, columns, channels), several (rows, columns, frames, channels).
+
+    Args:
+        values: as in `values.py`; "file" without a window or table in the file takes all that its bits can hold.
+        frame: one frame of a film, counted from 0.
+    """
+    stored = load(path, frame)
+    tags, notes = stored.tags, []
+    with quiet():  # pydicom converts and warns when a tag is first looked at
+        rescale = _rescale(stored)
+        window = None if stored.colour else _file_window(stored)
+        spacing = _spacing(stored)
+    array, inverted = stored.array, tags.get("PhotometricInterpretation") == "MONOCHROME1"
+    if not stored.colour:
+        padding = _padding(array, tags, stored.bits)
+        if _wraps_around(tags) and rescale.table is None:
+            array, wrapped = _unwrapped(array)
+            rescale = Rescale(slopes=rescale.slopes, intercepts=np.full_like(rescale.intercepts, -1000))
+            notes += [REPAIRED] if wrapped else []
+        array = _without_padding(array, padding, darkest_is_high=inverted != bool(rescale.slopes[0] < 0))
+        notes += ["padding made black"] if padding is not None else []
+        array = _rescaled(array, rescale)
+        if values == "file" and window is None:
+            notes.append("no window in the file: all that its bits can hold was taken")
+    try:
+        scaled = to_scale(array, values, file_window=window, bits=stored.bits, stored=_range(stored, rescale))
+    except DataError as error:
+        raise DataError(error.what, where=path.name, remedy=error.remedy) from None
+    if inverted:
+        np.subtract(255, scaled, out=scaled)
+    return Picture(
+        array=scaled[0] if len(scaled) == 1 else np.ascontiguousarray(np.moveaxis(scaled, 0, 2)),
+        bits=_stored_bits(stored),
+        spacing=spacing,
+        notes=tuple(notes),
+        burned_in=tags.get("BurnedInAnnotation") == "YES",
+    )
+
+
+def _stored_bits(stored: Stored) -> int:
+    bits = stored.tags.get("BitsStored")
+    return bits if isinstance(bits, int) else stored.bits
+
+
+def _wraps_around(tags: dict[str, Plain]) -> bool:
+    """Recognise the CT files of RSNA 2019 whose negative values were stored as value + 4096 (PixelRepresentation 0)."""
+    intercept = tags.get("RescaleIntercept")
+    return (
+        tags.get("Modality") == "CT"
+        and tags.get("PixelRepresentation") == 0
+        and tags.get("BitsStored") == 12
+        and isinstance(intercept, float)
+        and intercept > -100
+    )
+
+
+def _unwrapped(array: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Apply the published repair: add 1000, take 4096 from what then reaches it, and let the intercept be -1000."""
+    array = array.astype(np.int32) + 1000
+    beyond = array >= 4096
+    array[beyond] -= 4096
+    return array, bool(beyond.any())
+
+
+def _padding(array: np.ndarray, tags: dict[str, Plain], bits: int) -> np.ndarray | None:
+    """Return where the stored values are padding, or None if nowhere."""
+    first, last = tags.get("PixelPaddingValue"), tags.get("PixelPaddingRangeLimit")
+    if not isinstance(first, int) or array.dtype.kind not in "iu":
+        return None
+    if not isinstance(last, int):
+        last = first
+    low, high = sorted(_as_stored(value, array.dtype, bits) for value in (first, last))
+    mask = array == low if low == high else (array >= low) & (array <= high)
+    return mask if mask.any() and not mask.all() else None
+
+
+def _as_stored(value: int, kind: np.dtype, bits: int) -> int:
+    """Read a padding value with the sign that the pixels have, whichever way its own tag was written."""
+    value &= 2**bits - 1
+    return value - 2**bits if kind.kind == "i" and value >= 2 ** (bits - 1) else value
+
+
+def _without_padding(array: np.ndarray, padding: np.ndarray | None, *, darkest_is_high: bool) -> np.ndarray:
+    """Give padding the darkest value of the real pixels, so that no window and no extreme is drawn by it."""
+    if padding is None:
+        return array
+    real = array[~padding]
+    return np.where(padding, real.max() if darkest_is_high else real.min(), array)
+
+
+def _rescaled(array: np.ndarray, rescale: Rescale) -> np.ndarray:
+    if rescale.table is not None:
+        return rescale.table.apply(array).astype(np.float32)
+    if bool((rescale.slopes == 1).all()) and not rescale.intercepts.any():
+        return array
+    exact = np.float64 if array.dtype.itemsize > 4 else np.float32
+    array = array.astype(exact)
+    if len(rescale.slopes) == 1:
+        slope, intercept = rescale.slopes[0], rescale.intercepts[0]
+        if slope != 1:
+            np.multiply(array, exact(slope), out=array)
+        return np.add(array, exact(intercept), out=array)
+    by_frame = (-1, 1, 1, 1)
+    return array * rescale.slopes.astype(exact).reshape(by_frame) + rescale.intercepts.astype(exact).reshape(by_frame)
+
+
+def _range(stored: Stored, rescale: Rescale) -> tuple[float, float] | None:
+    """Return what the bits of the file could hold, in the units of the rescaled values."""
+    if stored.array.dtype.kind == "f":
+        return None
+    bits = stored.bits
+    if stored.colour:
+        return 0.0, float(2**bits - 1)
+    if rescale.table is not None:
+        return 0.0, float(2**rescale.table.bits - 1)
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.array.dtype.kind == "i" else (0, 2**bits - 1)
+    ends = [end * rescale.slopes + rescale.intercepts for end in (low, high)]
+    return float(np.min(ends)), float(np.max(ends))
+
+
+def _rescale(stored: Stored) -> Rescale:
+    """Find the table or the slopes and intercepts: of the file, or of the groups of an enhanced one."""
+    one, none = np.ones(1), np.zeros(1)
+    if stored.colour:
+        return Rescale(slopes=one, intercepts=none)
+    modality = table(stored.dataset, "ModalityLUTSequence")
+    if modality is not None:
+        return Rescale(slopes=one, intercepts=none, table=modality)
+    transformations = groups(stored.dataset, "PixelValueTransformationSequence")
+    if transformations:
+        slopes = np.array([number(item.get("RescaleSlope"), 1) for item in transformations])
+        intercepts = np.array([number(item.get("RescaleIntercept"), 0) for item in transformations])
+        if len(slopes) == len(stored.array):
+            return Rescale(slopes=slopes, intercepts=intercepts)
+        return Rescale(slopes=slopes[:1], intercepts=intercepts[:1])
+    slope, intercept = number(stored.tags.get("RescaleSlope"), 1), number(stored.tags.get("RescaleIntercept"), 0)
+    return Rescale(slopes=np.array([slope or 1.0]), intercepts=np.array([intercept]))
+
+
+def _file_window(stored: Stored) -> Window | LookUpTable | None:
+    shown = table(stored.dataset, "VOILUTSequence")
+    if shown is not None:
+        return shown
+    tags: pydicom.Dataset | dict[str, Plain] = stored.tags
+    for item in groups(stored.dataset, "FrameVOILUTSequence")[:1]:
+        tags = item
+    centre, width = number(tags.get("WindowCenter"), np.nan), number(tags.get("WindowWidth"), np.nan)
+    if not np.isfinite([centre, width]).all() or width <= 0:
+        return None
+    return Window(centre, width, SHAPES.get(str(tags.get("VOILUTFunction")), "LINEAR"))
+
+
+def _spacing(stored: Stored) -> tuple[float, ...]:
+    """Return rows, columns and, for several frames, slices in millimetres, where the file says so."""
+    source: pydicom.Dataset | dict[str, Plain] = stored.tags
+    for item in groups(stored.dataset, "PixelMeasuresSequence")[:1]:
+        source = item
+    plane = source.get("PixelSpacing") or source.get("ImagerPixelSpacing") or ()
+    if isinstance(plane, str | float | int) or len(plane) != 2 or not all(number(part, 0) > 0 for part in plane):
+        return ()
+    spacing = tuple(number(part, 0) for part in plane)
+    between = number(source.get("SpacingBetweenSlices") or source.get("SliceThickness"), 0)
+    return (*spacing, between) if len(stored.array) > 1 and between > 0 else spacing

@@ -1,0 +1,260 @@
+"""The pixels of a DICOM file as stored: frames of whole numbers, bounded before anything is allocated.
+
+Plain grey pixels are read straight from the file at the place that the header scan found. Everything else goes through
+pydicom and its decoders, after the sizes that the header and each compressed frame claim have been compared.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pydicom
+from pydicom.encaps import generate_frames
+from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import Decoder
+from pydicom.uid import UID
+
+from keras_med.data.dicom_headers import open_dataset, quiet, tags_of, unreadable
+from keras_med.data.dicom_scan import EXPLICIT, IMPLICIT, Plain, Scan, scan
+from keras_med.data.dicom_tables import with_palette
+from keras_med.data.values import check_size
+from keras_med.errors import DataError
+
+INSTALL = 'pip install "keras_med[dicom]"'
+GREY = ("MONOCHROME1", "MONOCHROME2")
+NATIVE = (EXPLICIT, IMPLICIT, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
+JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+_JPEG_FRAME = re.compile(rb"\xff([\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf\xf7])..(.)(..)(..)(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Pixels before any conversion of values.
+
+    Attributes:
+        array: (frames, rows, columns, samples), in the machine's byte order, bits above those stored removed.
+        tags: the allowed tags of the header.
+        bits: that one value of `array` may use; after a palette those of its colours.
+        dataset: for the tables and frame groups of files that are not plain.
+    """
+
+    array: np.ndarray
+    tags: dict[str, Plain]
+    bits: int
+    dataset: pydicom.Dataset | None = None
+
+    @property
+    def colour(self) -> bool:
+        return self.array.shape[-1] > 1
+
+
+def load(path: Path, frame: int | None = None) -> Stored:
+    """Load all frames of a file, or one of them (from 0)."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            found = scan(file)
+            if found is not None and _is_plain(found):
+                return _load_plain(file, found, frame, path.name)
+        with quiet():
+            return _load_any(path, frame)
+    except OSError as error:
+        raise unreadable(error, path.name) from None
+
+
+def damaged(what: str, where: str) -> DataError:
+    """Return the error of a DICOM file that is broken."""
+    return DataError(what, where=where, remedy="Copy or export the file again, or leave it out.")
+
+
+def _is_plain(found: Scan) -> bool:
+    tags = found.tags
+    return (
+        tags["TransferSyntaxUID"] in (EXPLICIT, IMPLICIT)
+        and not found.tables
+        and tags.get("SamplesPerPixel") == 1
+        and tags.get("PhotometricInterpretation") in GREY
+        and tags.get("BitsAllocated") in (8, 16)
+    )
+
+
+def _load_plain(file: IO[bytes], found: Scan, frame: int | None, where: str) -> Stored:
+    frames, rows, columns, samples = _shape(found.tags, frame, where)
+    allocated, stored, signed = _bits(found.tags, where)
+    count = rows * columns * samples
+    kind = np.dtype(f"<{'i' if signed else 'u'}{allocated // 8}")
+    _check_length(found.length, frames * count * kind.itemsize, where)
+    file.seek(found.offset + (frame or 0) * count * kind.itemsize)
+    wanted = frames if frame is None else 1
+    array = np.fromfile(file, kind, wanted * count)
+    if len(array) < wanted * count:
+        _check_length(len(array) * kind.itemsize, wanted * count * kind.itemsize, where)
+    if stored < allocated:  # what is above the stored bits may be overlays, or the sign
+        np.left_shift(array, allocated - stored, out=array)
+        np.right_shift(array, allocated - stored, out=array)
+    return Stored(array=array.reshape(wanted, rows, columns, samples), tags=found.tags, bits=stored)
+
+
+def _load_any(path: Path, frame: int | None) -> Stored:
+    where = path.name
+    dataset = open_dataset(path, pixels=True)
+    tags = tags_of(dataset)
+    pixels = next((key for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if key in dataset), None)
+    if pixels is None or "Rows" not in tags or "Columns" not in tags:
+        raise DataError(
+            f"a DICOM file without pixels ({tags.get('Modality') or 'of no stated modality'})",
+            where=where,
+            remedy="Reports, plans and damaged files hold no picture: leave the file out.",
+        )
+    frames, rows, columns, samples = _shape(tags, frame, where)
+    stored = _bits(tags, where)[1] if pixels == "PixelData" else 8 * (4 if pixels == "FloatPixelData" else 8)
+    syntax = _syntax(dataset, where)
+    decoder = _decoder(syntax, where)
+    if syntax in NATIVE:
+        bits = frames * rows * columns * samples * _number(tags, "BitsAllocated", 8 * stored)
+        halved = tags.get("PhotometricInterpretation") == "YBR_FULL_422"
+        content = dataset[pixels].value
+        _check_length(
+            len(content) if isinstance(content, bytes) else 0, (bits * 2 // 3 if halved else bits) // 8, where
+        )
+    else:
+        _check_frames(dataset, frames, (rows, columns), where)
+    array = _decoded(decoder, dataset, frame, where)
+    wanted = frames if frame is None else 1
+    if array.size != wanted * rows * columns * samples:
+        raise damaged("the pixels decode to another size than the header says", where)
+    array = array.reshape(wanted, rows, columns, samples)
+    if tags.get("PhotometricInterpretation") == "PALETTE COLOR":
+        try:
+            array, stored = with_palette(array, dataset)
+        except Exception as error:  # absent, short and damaged tables raise many things within pydicom
+            raise damaged(f"a palette that cannot be used ({type(error).__name__})", where) from None
+    return Stored(array=array, tags=tags, bits=stored, dataset=dataset)
+
+
+def _shape(tags: dict[str, Plain], frame: int | None, where: str) -> tuple[int, int, int, int]:
+    """Return frames, rows, columns and samples, within bounds."""
+    frames, samples = _number(tags, "NumberOfFrames", 1), _number(tags, "SamplesPerPixel", 1)
+    rows, columns = _number(tags, "Rows", 0), _number(tags, "Columns", 0)
+    check_size((frames if frame is None else 1, rows, columns, samples), where=where)
+    if samples not in (1, 3):
+        raise damaged(f"{samples} samples a pixel; 1 or 3 are expected", where)
+    if frames < 1 or (frame is not None and not 0 <= frame < frames):
+        raise DataError(f"frame {frame} of {frames}", where=where, remedy="Frames are counted from 0.")
+    return frames, rows, columns, samples
+
+
+def _bits(tags: dict[str, Plain], where: str) -> tuple[int, int, bool]:
+    """Return the bits allocated and stored, and whether values have a sign."""
+    allocated = _number(tags, "BitsAllocated", 0)
+    stored = _number(tags, "BitsStored", allocated)
+    if allocated not in (1, 8, 16, 32, 64) or not 1 <= stored <= allocated:
+        raise damaged(f"{stored} bits stored in {allocated} allocated", where)
+    return allocated, stored, tags.get("PixelRepresentation") == 1
+
+
+def _number(tags: dict[str, Plain], keyword: str, default: int) -> int:
+    value = tags.get(keyword, default)
+    return value if isinstance(value, int) else default
+
+
+def _check_length(held: int, expected: int, where: str) -> None:
+    if held < expected:
+        raise damaged(f"cut short: {held:,} of {expected:,} bytes of pixels are there", where)
+
+
+def _syntax(dataset: pydicom.Dataset, where: str) -> UID:
+    """Return the transfer syntax; without one, as pydicom found the file to be written."""
+    meta = getattr(dataset, "file_meta", None)
+    if meta is not None and meta.get("TransferSyntaxUID"):
+        return UID(meta.TransferSyntaxUID)
+    implicit, little = dataset.original_encoding
+    if not little or isinstance(dataset.PixelData, bytes) is False:
+        raise damaged("no transfer syntax is stated", where)
+    if meta is None:
+        dataset.file_meta = meta = pydicom.dataset.FileMetaDataset()
+    meta.TransferSyntaxUID = UID(IMPLICIT if implicit else EXPLICIT)
+    return meta.TransferSyntaxUID
+
+
+def _decoder(syntax: UID, where: str) -> Decoder:
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise DataError(
+            f"pixels in the transfer syntax {_name(syntax)}, which nothing here decodes",
+            where=where,
+            remedy="Convert the file first, for example: gdcmconv --raw IN.dcm OUT.dcm",
+        ) from None
+    if not decoder.is_available:
+        jpeg = syntax in JPEG
+        raise DataError(
+            f"pixels in the transfer syntax {_name(syntax)}, whose decoder is not installed",
+            where=where,
+            remedy=INSTALL
+            + ("\nWhere python-gdcm cannot be had: pip install pylibjpeg-libjpeg (GPL-3)" if jpeg else ""),
+        )
+    return decoder
+
+
+def _name(syntax: UID) -> str:
+    return syntax.name if syntax in pydicom.uid.UID_dictionary else "of an unknown UID"
+
+
+def _check_frames(dataset: pydicom.Dataset, frames: int, size: tuple[int, int], where: str) -> None:
+    """Refuse a compressed frame that claims more than the header: its decoder would allocate that."""
+    try:
+        for content in generate_frames(dataset.PixelData, number_of_frames=frames):
+            claimed = claimed_size(content)
+            if claimed is not None and (claimed[0] > size[0] or claimed[1] > size[1] or claimed[2] > 4):
+                raise damaged(
+                    f"a compressed frame of {claimed[0]} x {claimed[1]} x {claimed[2]} values "
+                    f"in a picture of {size[0]} x {size[1]}",
+                    where,
+                )
+    except DataError:
+        raise
+    except Exception as error:  # damaged encapsulation raises many things within pydicom
+        raise damaged(f"compressed pixels that cannot be taken apart ({type(error).__name__})", where) from None
+
+
+def claimed_size(content: bytes) -> tuple[int, int, int] | None:
+    """Return rows, columns and components as a JPEG, JPEG-LS or JPEG 2000 code stream states them, if it is one."""
+    start = content.find(b"\xff\x4f\xff\x51", 0, 4096)
+    if start >= 0 and len(content) >= start + 42:
+        right, bottom, left, top = struct.unpack_from(">IIII", content, start + 8)
+        return bottom - top, right - left, struct.unpack_from(">H", content, start + 40)[0]
+    if content[:2] == b"\xff\xd8":
+        found = _JPEG_FRAME.search(content, 2)
+        if found is not None:
+            rows, columns = (int.from_bytes(found[group], "big") for group in (3, 4))
+            return rows, columns, found[5][0]
+    return None
+
+
+def _decoded(decoder: Decoder, dataset: pydicom.Dataset, frame: int | None, where: str) -> np.ndarray:
+    try:
+        array, _ = decoder.as_array(dataset, index=frame, raw=False)
+    except Exception as error:  # pydicom, its plugins and the codecs raise whatever they like on damaged data
+        remedies = ["Copy or export the file again, or leave it out."]
+        if decoder.UID not in NATIVE:
+            remedies = ["Copy it again, convert it (gdcmconv --raw IN.dcm OUT.dcm), or leave it out."]
+        if decoder.UID not in NATIVE and decoder.missing_dependencies and not _complete():
+            remedies.append(f"Perhaps a decoder is missing: {INSTALL}")
+        if decoder.UID == JPEG_EXTENDED:
+            remedies.append("Twelve-bit JPEG needs a decoder under GPL-3: pip install pylibjpeg-libjpeg")
+        raise DataError(
+            f"pixels ({_name(decoder.UID)}) that cannot be decoded ({type(error).__name__})",
+            where=where,
+            remedy="\n".join(remedies),
+        ) from None
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _complete() -> bool:
+    """Say whether all decoders of the extra are here."""
+    return all(find_spec(name) is not None for name in ("openjpeg", "jpeg_ls", "gdcm"))

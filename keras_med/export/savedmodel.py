@@ -1,0 +1,176 @@
+"""A `.keras` file to a SavedModel that carries its description and the answers it has to give."""
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keras_med.errors import RunFailed
+from keras_med.export import golden, manifest
+from keras_med.export.network import before_last_activation, load_network
+from keras_med.export.verify import verify_in_fresh_process
+
+if TYPE_CHECKING:
+    import keras
+
+SEED = 20
+_POOL = 3  # images tried for each golden one that is kept
+_BATCH_VALUES = 2**23  # values in one batch while the golden images are chosen
+_DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+
+
+def publish(model_file: Path, parent: Path, description: Mapping[str, Any], *, demo: bool) -> Path:
+    """Export under a temporary name, verify in a fresh process, and rename to the next free version number.
+
+    A mismatch raises RunFailed and leaves nothing. The caller's process runs TensorFlow and has trained nothing.
+    """
+    with _temporary(parent) as folder:
+        _write(model_file, folder, {**description, "demo": demo})
+        verify_in_fresh_process(folder)
+        _sync(folder)
+        return _claim_version(folder, parent)
+
+
+def export(model_file: Path, folder: Path, description: Mapping[str, Any]) -> None:
+    """Write an export that nobody has verified yet; `folder` must not exist and appears whole or not at all."""
+    with _temporary(folder.parent) as temporary:
+        _write(model_file, temporary, description)
+        temporary.rename(folder)
+
+
+def _write(model_file: Path, folder: Path, description: Mapping[str, Any]) -> None:
+    import keras
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.set_visible_devices([], "GPU")  # the recorded answers are a processor's in float32, not TF32's
+    network = load_network(model_file)
+    shape = _input_shape(network, model_file)
+    logits = before_last_activation(network)
+    answers = _golden(network, logits, shape, description)
+    pixels = [tf.TensorSpec((None, *shape), tf.float32, name="pixels")]
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    # training=False said here: Keras itself exports some networks in training mode (keras PR#23166)
+    archive.add_endpoint("serve", lambda pixels: network(pixels, training=False), pixels)
+    if logits is not None:
+        archive.track(logits)
+        archive.add_endpoint("logits", lambda pixels: logits(pixels, training=False), pixels)
+    with _disk_full_told(folder):
+        archive.write_out(str(folder), verbose=False)
+        shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
+        manifest.write(folder, {"demo": False, **description, "golden": answers})
+
+
+def _input_shape(network: "keras.Model", model_file: Path) -> tuple[int, ...]:
+    """Return the shape of one example; a network with several inputs or of no fixed size is refused."""
+    if len(network.inputs) != 1 or len(network.outputs) != 1:
+        raise RunFailed("A network with several inputs or outputs cannot be exported.", where=str(model_file))
+    shape = tuple(network.inputs[0].shape[1:])
+    if any(length is None for length in shape):
+        raise RunFailed(
+            f"The network's input has the shape {shape}; an export needs a fixed one.",
+            where=str(model_file),
+            remedy="Give Image(size=...) and build the network for it.",
+        )
+    return shape
+
+
+def _golden(
+    network: "keras.Model", logits: "keras.Model | None", shape: tuple[int, ...], description: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Choose the golden images and record what the reloaded network answers to them."""
+    count = golden.count_for(shape)
+    pool = golden.images(SEED, range(_POOL * count), shape)
+    outputs = _predicted(logits or network, pool)
+    if not np.isfinite(outputs).all():
+        raise RunFailed("The network answers with numbers that are not finite.", remedy="It must be trained again.")
+    chosen = golden.choose(outputs, count)
+    reached, needed = golden.span(outputs[chosen]), _needed_span(network, logits, description)
+    return {
+        "seed": SEED,
+        "indices": chosen,
+        "count": len(chosen),
+        "shape": list(shape),
+        "fingerprint": golden.fingerprint(pool[chosen]),
+        "outputs": outputs[chosen].tolist(),
+        "served": _predicted(network, pool[chosen]).tolist(),
+        "before_activation": logits is not None,
+        "span": reached,
+        "needed_span": needed,
+        "weak": reached < needed,
+    }
+
+
+def _predicted(network: "keras.Model", images: np.ndarray) -> np.ndarray:
+    """Return `predict` on the images, one row each, without a float copy of all of them at once."""
+    batch = max(1, min(32, _BATCH_VALUES // images[0].size))
+    parts = [
+        network.predict(images[start : start + batch].astype(np.float32), batch_size=batch, verbose=0)
+        for start in range(0, len(images), batch)
+    ]
+    return np.concatenate(parts).reshape(len(images), -1).astype(np.float32)
+
+
+def _needed_span(network: "keras.Model", logits: "keras.Model | None", description: Mapping[str, Any]) -> float:
+    """Return what golden outputs must span to be worth comparing: 4 logits, 20 years, one label deviation."""
+    import keras
+
+    target = description.get("target") or {}
+    last = network.layers[-1]
+    if logits is not None or target.get("kind") != "regression":
+        return 4.0
+    if target.get("unit") in ("year", "years") or not isinstance(last, keras.layers.Rescaling):
+        return 20.0
+    return float(np.max(np.abs(last.scale)))
+
+
+@contextmanager
+def _temporary(parent: Path) -> Iterator[Path]:
+    """Give a folder's temporary name beside its final one; whatever is left there at the end is removed."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f".{os.getpid()}-{secrets.token_hex(3)}.unverified"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _claim_version(folder: Path, parent: Path) -> Path:
+    """Rename to the next free integer; another run that was quicker gets its number and we take the next."""
+    while True:
+        taken = [int(path.name) for path in parent.iterdir() if path.name.isdecimal()]
+        version = parent / str(max(taken, default=0) + 1)
+        try:
+            return folder.rename(version)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+
+
+def _sync(folder: Path) -> None:
+    """Have every file on the disk before the rename makes them findable."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+@contextmanager
+def _disk_full_told(folder: Path) -> Iterator[None]:
+    """Turn TensorFlow's own word for a full disk into the system's, which every command tells alike."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        number = errno.EFBIG if _DISK_FULL[2] in str(error) else errno.ENOSPC
+        if any(words in str(error) for words in _DISK_FULL):
+            raise OSError(number, os.strerror(number), str(folder.parent)) from None
+        raise

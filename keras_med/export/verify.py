@@ -1,0 +1,196 @@
+"""An export to the proof that it answers as the trained network did, on this machine."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_med.errors import RunFailed, five_of
+from keras_med.export import golden, manifest
+
+TOLERANCE = 1e-4  # |a - b| <= TOLERANCE * max(1, |a|)
+BATCHES = (1, 3, 7)
+_PASSES = 2
+_NOISE = re.compile(r"^(\d{4}-\d\d-\d\d |[IWEF]\d{4} |WARNING|To enable|\s*$)")  # TensorFlow's own lines on stderr
+Answer = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One format's answers compared with the recorded ones.
+
+    difference: the largest |a - b|
+    share: the largest |a - b| / max(1, |a|) as a share of the tolerance; above 1 is a mismatch
+    repeat_difference: the largest difference between two passes over the same batches
+    seconds: median time of one batch, by its size
+    """
+
+    format: str
+    output: str
+    difference: float
+    share: float
+    repeat_difference: float
+    seconds: dict[str, float]
+
+    @property
+    def passed(self) -> bool:
+        """Whether both the answers and their repetition are within the tolerance; NaN never is."""
+        return self.share <= 1 and self.repeat_difference <= TOLERANCE
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What verification found.
+
+    span: range of the golden outputs; `weak` when it is below `needed_span` and the comparison says less
+    files: SHA-256 by relative name
+    """
+
+    folder: str
+    demo: bool
+    images: int
+    span: float
+    needed_span: float
+    weak: bool
+    checks: tuple[Check, ...]
+    files: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return the result as one line of JSON."""
+        return json.dumps({"format": 1, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "VerifyResult":
+        """Return the result that `to_json` wrote."""
+        content = json.loads(text)
+        content.pop("format")
+        return cls(**{**content, "checks": tuple(Check(**check) for check in content["checks"])})
+
+    def lines(self) -> list[str]:
+        """Return the result for a reader."""
+        told = [f"{self.folder}: verified" + (", DEMO MODEL" if self.demo else "")]
+        sizes = ", ".join(map(str, BATCHES))
+        told.append(
+            f"{self.images} generated images in batches of {sizes}, {_PASSES} times; outputs span {self.span:.3g}"
+        )
+        if self.weak:
+            told.append(f"  weak: a span of {self.needed_span:.3g} would say more; the network hardly reacts to them")
+        for check in self.checks:
+            times = ", ".join(f"{size}: {1000 * seconds:.1f} ms" for size, seconds in check.seconds.items())
+            differences = f"largest difference {check.difference:.2g}, repeated {check.repeat_difference:.2g}"
+            told.append(f"  {check.format} {check.output}: {differences}; time a batch {times}")
+        return told + [f"  sha256 {value}  {name}" for name, value in self.files.items()]
+
+
+def verify(folder: Path) -> VerifyResult:
+    """Run every format of an export on its golden images; RunFailed names a changed file or a wrong answer."""
+    content = manifest.read(folder)
+    changed = manifest.changes(folder, content)
+    if changed:
+        raise RunFailed(f"This export is not as it was written: {five_of(changed)}.", where=str(folder))
+    recorded = content["golden"]
+    images = golden.images(recorded["seed"], recorded["indices"], tuple(recorded["shape"]))
+    if golden.fingerprint(images) != recorded["fingerprint"]:
+        raise RunFailed("This machine generates other golden images than the exporter did.", where=str(folder))
+    checks = []
+    for name, answers in _formats(folder).items():
+        for output, answer in answers.items():
+            checks.append(_compare(name, output, answer, images, np.asarray(recorded[_RECORDED[output]], np.float32)))
+    failed = [check for check in checks if not check.passed]
+    if failed:
+        raise RunFailed(_mismatch(failed), where=str(folder), remedy="This export must not be used.")
+    told = {name: recorded[name] for name in ("span", "needed_span", "weak")}
+    return VerifyResult(
+        folder=str(folder),
+        demo=bool(content.get("demo")),
+        images=len(images),
+        checks=tuple(checks),
+        files=content["files"],
+        **told,
+    )
+
+
+def verify_in_fresh_process(folder: Path) -> VerifyResult:
+    """Verify in a process that shares nothing with the exporting one and uses no GPU."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_source()), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "keras_med.verify", str(folder.resolve()), "--json"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode == 0:
+        return VerifyResult.from_json(ended.stdout)
+    told = [line for line in ended.stderr.splitlines() if not _NOISE.match(line)]
+    reason = "\n".join(told[:4]) or f"its process ended with {ended.returncode}"
+    raise RunFailed(f"The export does not answer as the network does, and was removed: {reason}")
+
+
+_RECORDED = {"serve": "served", "logits": "outputs"}
+
+
+def _formats(folder: Path) -> dict[str, dict[str, Answer]]:
+    """Return each format's outputs as functions of float32 pixels."""
+    return {"SavedModel": _saved_model(folder)}
+
+
+def _saved_model(folder: Path) -> dict[str, Answer]:
+    import tensorflow as tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    loaded = tf.saved_model.load(str(folder))  # kept by the functions below: its variables live as long as it does
+
+    def answer(name: str) -> Answer:
+        return lambda pixels: getattr(loaded, name)(tf.constant(pixels)).numpy()
+
+    return {name: answer(name) for name in _RECORDED if name in loaded.signatures}
+
+
+def _compare(name: str, output: str, answer: Answer, images: np.ndarray, recorded: np.ndarray) -> Check:
+    """Run all images, in batches of 1, 3 and 7 in turn, twice."""
+    for size in BATCHES:
+        answer(images[:size].astype(np.float32))  # tracing and memory are paid for here, not in the times
+    passes, times = [], dict[str, list[float]]()
+    for _ in range(_PASSES):
+        rows = []
+        for batch in _batches(images):
+            pixels = batch.astype(np.float32)
+            started = time.perf_counter()
+            rows.append(answer(pixels).reshape(len(batch), -1))
+            times.setdefault(str(len(batch)), []).append(time.perf_counter() - started)
+        passes.append(np.concatenate(rows))
+    difference = np.abs(np.stack(passes) - recorded)
+    share = difference / (TOLERANCE * np.maximum(1, np.abs(recorded)))
+    return Check(
+        format=name,
+        output=output,
+        difference=float(difference.max()),
+        share=float(share.max()),
+        repeat_difference=float(np.abs(passes[0] - passes[1]).max()),
+        seconds={str(size): float(np.median(times[str(size)])) for size in BATCHES if str(size) in times},
+    )
+
+
+def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    start, turn = 0, 0
+    while start < len(images):
+        size = BATCHES[turn % len(BATCHES)]
+        yield images[start : start + size]
+        start, turn = start + size, turn + 1
+
+
+def _mismatch(failed: list[Check]) -> str:
+    told = "; ".join(
+        f"{check.format} {check.output} differs by {check.difference:.3g}, repeated by {check.repeat_difference:.3g}"
+        for check in failed
+    )
+    return f"{told}; allowed is {TOLERANCE:g} * max(1, |a|)."
+
+
+def _source() -> Path:
+    """Return the folder that holds the package, for a process started elsewhere."""
+    return Path(__file__).resolve().parents[2]

@@ -1,0 +1,1 @@
+"""An exported model is found, checked and loaded, and answers for new files."""

@@ -1,0 +1,28 @@
+"""python -m keras_med.verify MODEL: prove again, on this machine, that an export gives the answers it was made with."""
+
+import argparse
+import os
+
+from keras_med import terminal
+from keras_med.export.verify import verify
+from keras_med.inference.load import find_model
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Verify one model and tell what was found."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow talks of CUDA on every machine without it
+    result = verify(find_model(arguments.model))
+    if arguments.json:
+        print(result.to_json())
+    else:
+        print("\n".join(result.lines()))
+        terminal.say(f"Next: python -m keras_med.predict {arguments.model} FILE_OR_FOLDER...")
+    return 0
+
+
+if __name__ == "__main__":
+    made = terminal.parser("verify", "Run an exported model on its golden images and check the SHA-256 of every file.")
+    help_model = "an export, a run folder, or a name (newest version in ./saved_models)"
+    made.add_argument("model", metavar="MODEL", help=help_model)
+    made.add_argument("--json", action="store_true", help="print the result as JSON")
+    terminal.main(command, made)

@@ -20,6 +20,7 @@ from keras_med.data.values import LookUpTable, Picture, Values, Window, to_scale
 from keras_med.errors import DataError
 
 REPAIRED = "repaired 12-bit wraparound"
+NO_WINDOW = "no window in the file: all that its bits can hold was taken"
 SHAPES: dict[str, Literal["LINEAR_EXACT", "SIGMOID"]] = {"LINEAR_EXACT": "LINEAR_EXACT", "SIGMOID": "SIGMOID"}
 
 
@@ -32,6 +33,26 @@ class Rescale:
     table: LookUpTable | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A file's pixels in the units of its modality, (frames, rows, columns, channels), and how to show them.
+
+    Attributes:
+        window: what the file itself asks for.
+        stored: the lowest and highest value that the file could hold, in the same units; None for floating point.
+        inverted: whether small values are white (MONOCHROME1).
+    """
+
+    array: np.ndarray
+    bits: int
+    window: Window | LookUpTable | None
+    stored: tuple[float, float] | None
+    inverted: bool
+    spacing: tuple[float, ...]
+    notes: tuple[str, ...]
+    burned_in: bool
+
+
 def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
     """Read a DICOM file as float32 on the 0-255 scale.
 
@@ -41,13 +62,27 @@ def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
         values: as in `values.py`; "file" without a window or table in the file takes all that its bits can hold.
         frame: one frame of a film, counted from 0.
     """
+    measured = measure(path, frame=frame)
+    scaled = shown(measured, values, where=path.name)
+    unknown = values == "file" and measured.window is None and scaled.shape[-1] == 1
+    return Picture(
+        array=scaled[0] if len(scaled) == 1 else np.ascontiguousarray(np.moveaxis(scaled, 0, 2)),
+        bits=measured.bits,
+        spacing=measured.spacing,
+        notes=(*measured.notes, *([NO_WINDOW] if unknown else [])),
+        burned_in=measured.burned_in,
+    )
+
+
+def measure(path: Path, *, frame: int | None = None) -> Measured:
+    """Read a DICOM file in the units of its modality: rescaled, repaired, its padding given the darkest real value."""
     stored = load(path, frame)
-    tags, notes = stored.tags, []
+    tags, array, notes = stored.tags, stored.array, []
     with quiet():  # pydicom converts and warns when a tag is first looked at
         rescale = _rescale(stored)
         window = None if stored.colour else _file_window(stored)
         spacing = _spacing(stored)
-    array, inverted = stored.array, tags.get("PhotometricInterpretation") == "MONOCHROME1"
+    inverted = tags.get("PhotometricInterpretation") == "MONOCHROME1"
     if not stored.colour:
         padding = _padding(array, tags, stored.bits)
         if _wraps_around(tags) and rescale.table is None:
@@ -57,26 +92,28 @@ def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
         array = _without_padding(array, padding, darkest_is_high=inverted != bool(rescale.slopes[0] < 0))
         notes += ["padding made black"] if padding is not None else []
         array = _rescaled(array, rescale)
-        if values == "file" and window is None:
-            notes.append("no window in the file: all that its bits can hold was taken")
-    try:
-        scaled = to_scale(array, values, file_window=window, bits=stored.bits, stored=_range(stored, rescale))
-    except DataError as error:
-        raise DataError(error.what, where=path.name, remedy=error.remedy) from None
-    if inverted:
-        np.subtract(255, scaled, out=scaled)
-    return Picture(
-        array=scaled[0] if len(scaled) == 1 else np.ascontiguousarray(np.moveaxis(scaled, 0, 2)),
-        bits=_stored_bits(stored),
+    bits = tags.get("BitsStored")
+    return Measured(
+        array=array,
+        bits=bits if isinstance(bits, int) else stored.bits,
+        window=window,
+        stored=_range(stored, rescale),
+        inverted=inverted,
         spacing=spacing,
         notes=tuple(notes),
         burned_in=tags.get("BurnedInAnnotation") == "YES",
     )
 
 
-def _stored_bits(stored: Stored) -> int:
-    bits = stored.tags.get("BitsStored")
-    return bits if isinstance(bits, int) else stored.bits
+def shown(measured: Measured, values: Values, *, where: str) -> np.ndarray:
+    """Bring measured pixels to 0-255, black for what their file means by black."""
+    try:
+        scaled = to_scale(
+            measured.array, values, file_window=measured.window, bits=measured.bits, stored=measured.stored
+        )
+    except DataError as error:
+        raise DataError(error.what, where=where, remedy=error.remedy) from None
+    return np.subtract(255, scaled, out=scaled) if measured.inverted else scaled
 
 
 def _wraps_around(tags: dict[str, Plain]) -> bool:

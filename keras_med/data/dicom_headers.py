@@ -80,16 +80,18 @@ def tags_of(dataset: pydicom.Dataset) -> dict[str, Plain]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence pydicom, whose warnings quote values of the file."""
-    logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    logger.disabled = True
+    """Silence pydicom and nibabel, whose warnings quote values of the file."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "nibabel.global")]
+    before = [logger.disabled for logger in loggers]
     try:
+        for logger in loggers:
+            logger.disabled = True
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = before
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def unreadable(error: OSError, where: str) -> DataError:

@@ -79,7 +79,7 @@ def to_scale(
 
     Args:
         array: (..., channels); never changed.
-        bits: of one stored value; with integers and without `stored` it gives the range 0 to 2**bits - 1.
+        bits: of one stored value; with whole numbers and without `stored` they give the range, by the sign of the type.
         stored: the lowest and highest value that the file could hold, where that is another range (signed, rescaled).
     """
     wanted = checked(values)
@@ -92,8 +92,8 @@ def to_scale(
         return between(array, float(array.min()), float(array.max()))
     if wanted == "file" and file_window is not None:
         return _shown(array, file_window)
-    if stored is None and not np.issubdtype(array.dtype, np.floating):
-        stored = (0.0, float(2**bits - 1))
+    if stored is None and array.dtype.kind in "biu":
+        stored = (-(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1) if array.dtype.kind == "i" else (0.0, 2.0**bits - 1)
     return _whole_range(array, stored)
 
 

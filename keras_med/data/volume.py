@@ -8,6 +8,7 @@ import gzip
 import struct
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -19,13 +20,9 @@ from keras_med.data.dicom_scan import Plain
 from keras_med.data.values import LARGEST_BYTES, Picture, Values, Window, check_size, to_scale
 from keras_med.errors import DataError, five_of
 
-try:
-    import nibabel
-except ImportError:  # NIfTI is an extra
-    nibabel = None
-
 UNEVEN = 0.1  # of the usual distance between slices
 PARALLEL = 1e-3
+LEAVE_OUT = "Leave the file out, or give one series at a time."
 
 
 def read_nifti(path: Path, values: Values) -> Picture:
@@ -33,7 +30,7 @@ def read_nifti(path: Path, values: Values) -> Picture:
 
     `values="file"` takes the header's cal_min and cal_max where they are set.
     """
-    if nibabel is None:
+    if find_spec("nibabel") is None:
         raise DataError(
             "a NIfTI volume, whose reader is not installed", where=path.name, remedy='pip install "keras_med[nifti]"'
         )
@@ -92,9 +89,6 @@ def read_series(paths: Sequence[Path], values: Values, *, gaps: Literal["error",
         notes=tuple(dict.fromkeys((*first.notes, *notes))),
         burned_in=first.burned_in,
     )
-
-
-LEAVE_OUT = "Leave the file out, or give one series at a time."
 
 
 def _check_alike(paths: Sequence[Path], headers: list[dict[str, Plain]], where: str) -> None:
@@ -164,7 +158,11 @@ def _uneven(distances: np.ndarray) -> np.ndarray:
 
 
 def _check_distances(slices: Sequence[Path], distances: np.ndarray, where: str) -> None:
-    odd = [f"{distances[k]:.2f} mm before {slices[k + 1].name}" for k in np.flatnonzero(_uneven(distances))]
+    odd = [
+        f"{distance:.2f} mm before {path.name}"
+        for path, distance, uneven in zip(slices[1:], distances, _uneven(distances), strict=True)
+        if uneven
+    ]
     if odd:
         raise DataError(
             f"slices are missing or uneven: {np.median(distances):.2f} mm is usual, but {five_of(odd)}",
@@ -194,6 +192,8 @@ def _check_nifti(path: Path) -> None:
 
 
 def _nifti(path: Path, values: Values) -> Picture:
+    import nibabel  # an extra, and slow to import
+
     image = nibabel.load(path)
     shape = tuple(int(length) for length in image.shape)
     check_size(shape, where=path.name)

@@ -3,8 +3,8 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,14 +15,11 @@ OTHER_PICTURES = (".bmp", ".gif", ".webp")  # listed too, so that they end as ro
 _SUFFIX = re.compile(r"(\.nii\.gz|\.[a-z][a-z0-9]*)$", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """One file below a folder: its relative path with forward slashes, and where it is."""
 
     name: str
     path: str
-    size: int
-    changed: int
 
     @property
     def file(self) -> str:
@@ -67,7 +64,7 @@ def walk(root: Path) -> list[Found]:
         raise DataError(
             f"The data folder {what}.", where=str(root), remedy="Name the place of the data with --data DIR."
         )
-    return sorted(_walk(str(root.absolute()), "", set()), key=lambda found: found.name)
+    return sorted(_walk(str(root.absolute()), "", set()))
 
 
 def is_picture(file: str) -> bool:
@@ -110,5 +107,4 @@ def _walk(folder: str, prefix: str, above: set[tuple[int, int]]) -> Iterator[Fou
         if entry.is_dir():
             yield from _walk(entry.path, f"{prefix}{entry.name}/", above | {here})
         elif entry.is_file():
-            status = entry.stat()
-            yield Found(f"{prefix}{entry.name}", entry.path, status.st_size, status.st_mtime_ns)
+            yield Found(f"{prefix}{entry.name}", entry.path)

@@ -39,8 +39,9 @@ def labelled(
         csv: the file, or the table that the recipe made of it.
         key: the CSV's column that names an example, a file or a patient.
         label: the CSV's column with the label.
-        on: the table's column to compare with: id, patient, any other, or "file" and "stem" for the file's name with
-            and without suffix. Without it, patient for key="PatientID" and so on, else id.
+        on: the table's column to compare with: id, patient, any other, "stem" for the file's name without suffix, or
+            "file" for its name with as many of its folders as the key has. Without it, patient for key="PatientID" and
+            so on, else id.
         zfill: pad keys that are whole numbers with zeros to so many digits: 7 finds 000007.png with 6.
         columns: more of the CSV's columns to bring along; a mapping renames them (`{"gender": "sex"}`).
     """
@@ -52,7 +53,7 @@ def labelled(
             raise DataError(f"There is no column {name!r}.", where=where, remedy=near(name, [str(c) for c in rows]))
     on = _compared_column(table, key, on)
     rows, collapsed = _one_row_a_key(rows, key, label, list(renamed), zfill, where, private=on in _IDENTIFIERS)
-    ours = _column(table, on)
+    ours = _column(table, on, rows["key"])
     theirs = _hashed_alike(rows["key"], ours) if on in _IDENTIFIERS else rows["key"]
     if not ours.isin(set(theirs)).any():
         raise _nothing_matches(table, rows["key"], key, on, where)
@@ -118,12 +119,16 @@ def _compared_column(table: pd.DataFrame, key: str, on: str | None) -> str:
     return on
 
 
-def _column(table: pd.DataFrame, on: str) -> pd.Series:
-    """Return the compared column as text."""
+def _column(table: pd.DataFrame, on: str, keys: pd.Series) -> pd.Series:
+    """Return the compared column as text; a file with as many of its folders as the keys name."""
     if on in table:
         return key_text(table[on])
-    names = table["path"].str.rpartition("/")[2]
-    return key_text(names if on == "file" else names.map(stem))
+    paths = [str(path).replace("\\", "/").split("/") for path in table["path"]]
+    if on == "stem":
+        return key_text(pd.Series([stem(parts[-1]) for parts in paths], index=table.index))
+    depths, wanted = sorted({key.count("/") + 1 for key in keys}, reverse=True), set(keys)
+    ends = (["/".join(parts[-depth:]) for depth in depths] for parts in paths)
+    return pd.Series([next((end for end in each if end in wanted), each[-1]) for each in ends], index=table.index)
 
 
 def _one_row_a_key(
@@ -164,9 +169,9 @@ def _hashed_alike(keys: pd.Series, ours: pd.Series) -> pd.Series:
 
 def _nothing_matches(table: pd.DataFrame, keys: pd.Series, key: str, on: str, where: str) -> DataError:
     wanted = set(keys)
-    others = [name for name in ("id", "file", "stem", "patient") if name != on and (name in table or "path" in table)]
+    others = [name for name in ("id", "file", "stem", "patient") if name != on]
     counts = {
-        name: int(_column(table, name).isin(wanted).sum()) for name in others if name in table or name != "patient"
+        name: int(_column(table, name, keys).isin(wanted).sum()) for name in others if name in (*table, "file", "stem")
     }
     best = max(counts, key=lambda name: counts[name], default="")
     if best and counts[best]:
@@ -175,7 +180,9 @@ def _nothing_matches(table: pd.DataFrame, keys: pd.Series, key: str, on: str, wh
         remedy = 'Give on=..., or zfill=... where numbers lost their zeros (on="file" and "stem" are the file\'s name).'
     if on in _IDENTIFIERS:
         return DataError(f"No {key} of {len(keys)} is a {on} of the table.", where=where, remedy=remedy)
-    example = f"{keys.iloc[0]!r} against {_column(table, on).iloc[0]!r}" if len(keys) and len(table) else "nothing"
+    example = (
+        f"{keys.iloc[0]!r} against {_column(table, on, keys).iloc[0]!r}" if len(keys) and len(table) else "nothing"
+    )
     return DataError(f"No {key} of {len(keys)} is an {on} of the table, as {example}.", where=where, remedy=remedy)
 
 

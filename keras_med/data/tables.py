@@ -9,8 +9,8 @@
 What cannot be used is never dropped in silence: it goes to excluded.csv with its reason.
 """
 
-import fnmatch
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -68,16 +68,16 @@ def folders(root: Path, labels: Mapping[str, object] | None = None) -> pd.DataFr
 
 def files(root: Path, pattern: str = "**/*.png") -> pd.DataFrame:
     """List the files below root that match a pattern. The id is the name without suffix, or the path if those meet."""
-    found = [item for item in walk(root) if _matches(item.name, pattern)]
-    usable = [item for item in found if not _unusable(item)]
+    matches = _glob(pattern)
+    found = [item for item in walk(root) if matches(item.name)]
+    usable = [item for item in found if decodable(item.name)]
     if not usable:
         raise DataError(f"No file matches {pattern!r}.", where=str(root), remedy="Give another pattern or --data DIR.")
     stems = [stem(item.file) for item in usable]
     names = stems if len(set(stems)) == len(stems) else [item.name for item in usable]
     table = pd.DataFrame({"id": names, "path": [item.path for item in usable]})
-    return with_excluded(
-        table, [(printable(item.name), printable(item.path), _unusable(item)) for item in found if _unusable(item)]
-    )
+    unnamed = [item for item in found if not decodable(item.name)]
+    return with_excluded(table, [(printable(item.name), printable(item.path), _unusable(item)) for item in unnamed])
 
 
 def stack(npy_path: Path, *, label: object = None, labels: Path | None = None) -> pd.DataFrame:
@@ -136,18 +136,12 @@ def _unusable(item: Found) -> str:
     return "" if decodable(item.name) else "its name is not valid Unicode; rename it"
 
 
-def _matches(name: str, pattern: str) -> bool:
-    """Match as `Path.glob` does: `**/` stands for any folders or none, `*` for a part without slash."""
-    parts, wanted = name.split("/"), pattern.split("/")
-    return _match_parts(parts, wanted)
-
-
-def _match_parts(parts: list[str], wanted: list[str]) -> bool:
-    if not wanted:
-        return not parts
-    if wanted[0] == "**":
-        return any(_match_parts(parts[start:], wanted[1:]) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], wanted[0]) and _match_parts(parts[1:], wanted[1:])
+def _glob(pattern: str) -> Callable[[str], object]:
+    """Match as `Path.glob` does: `**/` stands for any folders or none, `*` and `?` for parts of a name."""
+    wild = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
+    tokens = re.findall(r"(?<![^/])\*\*/|\*|\?|\[[^]/]+\]|.", pattern)
+    parts = [wild.get(token) or (token if token[0] == "[" and token[1:] else re.escape(token)) for token in tokens]
+    return re.compile("".join(parts)).fullmatch
 
 
 def _check_folders(root: Path, classes: set[str], labels: Mapping[str, object] | None) -> None:

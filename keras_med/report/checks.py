@@ -1,0 +1,114 @@
+"""The audit's findings, the run's own checks and what the report notices itself, worst first."""
+
+from dataclasses import dataclass
+
+from keras_med.report.contents import Contents
+from keras_med.report.scored import Scored, disagreement
+from keras_med.report.wording import count, finite, several
+
+SEVERITIES = ("red", "amber", "info")
+WORDS = {"red": "Red", "amber": "Amber", "info": "Note"}
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing to know before the numbers are believed.
+
+    Attributes:
+        severity: red (the numbers mislead), amber (read them with this in mind), info.
+        remedy: what to do about it.
+        rows: the first ids it is about.
+        more: how many further ids there are.
+    """
+
+    severity: str
+    sentence: str
+    remedy: str = ""
+    rows: tuple[str, ...] = ()
+    more: int = 0
+
+    @property
+    def word(self) -> str:
+        return WORDS[self.severity]
+
+
+def checks(contents: Contents, found: Scored) -> list[Check]:
+    """Collect every check, red first; equal sentences once."""
+    said = [_check(row) for row in contents.metrics.get("checks") or []]
+    audit = [_check(row) for row in contents.audit.get("findings") or []]
+    unique = {check.sentence: check for check in reversed([*_own(contents, found), *said, *audit])}
+    ordered = reversed(list(unique.values()))
+    return sorted(ordered, key=lambda check: SEVERITIES.index(check.severity))
+
+
+def _check(row: dict[str, object]) -> Check:
+    severity = str(row.get("severity"))
+    rows = row.get("rows")
+    ids = [str(each) for each in rows] if isinstance(rows, list) else []
+    total = row.get("count")
+    number = max(int(total), len(ids)) if finite(total) else len(ids)
+    return Check(
+        severity=severity if severity in SEVERITIES else "amber",
+        sentence=str(row.get("sentence") or row.get("name") or "A check without a sentence."),
+        remedy=str(row.get("remedy") or ""),
+        rows=tuple(ids[:SHOWN]),
+        more=number - len(ids[:SHOWN]) if ids else 0,
+    )
+
+
+def _own(contents: Contents, found: Scored) -> list[Check]:
+    metrics, made = contents.metrics, []
+    if contents.smoke:
+        made.append(
+            Check(
+                "red",
+                "This was a smoke run: a few examples, a step or two. Its numbers mean nothing.",
+                "Run without --smoke.",
+            )
+        )
+    mismatch = disagreement(contents, found)
+    if mismatch:
+        made.append(Check("red", f"The files are not of one run. {mismatch}", "Run again, or restore the run folder."))
+    shared = metrics.get("shared_patients")
+    if finite(shared) and shared:
+        made.append(
+            Check("red", f"{several(int(shared), 'patient')} on both sides of the test split.", "Split by patient.")
+        )
+    if contents.demo:
+        made.append(
+            Check(
+                "amber",
+                "Demo data: generated images, not patients. The numbers show that the program runs.",
+                "Name your data with --data DIR.",
+            )
+        )
+    if metrics.get("patients_known") is False:
+        made.append(
+            Check(
+                "amber",
+                "Patients are not known: images of one patient may lie on both sides of a split, and intervals treat each image as its own patient.",
+                "Add a patient column to the index.",
+            )
+        )
+    uses = test_uses(contents)
+    if uses and uses > 1:
+        made.append(
+            Check(
+                "amber",
+                f"This test split has been scored {count(uses)} times; a figure chosen among several flatters.",
+                "Report the first.",
+            )
+        )
+    made += [Check("info", sentence) for sentence in contents.absent]
+    if found.why:
+        made.append(Check("amber", found.why))
+    return made
+
+
+def test_uses(contents: Contents) -> int | None:
+    """Return how often the test split was scored; None where nobody counted."""
+    said = contents.metrics.get("test_uses")
+    if finite(said):
+        return int(said)
+    return len(contents.test_uses) if len(contents.test_uses) else None

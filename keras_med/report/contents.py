@@ -1,0 +1,161 @@
+"""A run folder's files to the tables that the report is written from; whatever is missing is said in a sentence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from keras_med.errors import DataError
+from keras_med.runfolder import RunFolder, read_json
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the network predicts.
+
+    Attributes:
+        kind: regression, binary or classes.
+        classes: their names as predictions.csv has them; of a binary target the positive one is last.
+    """
+
+    kind: str
+    unit: str = ""
+    classes: tuple[str, ...] = ()
+
+    @property
+    def positive(self) -> str:
+        return self.classes[-1] if self.classes else "1"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit's curves and what it ended with."""
+
+    name: str
+    history: pd.DataFrame
+    done: dict[str, Any]
+
+    @property
+    def final(self) -> bool:
+        return "final" in self.name
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything a report is made of; a table that is missing is empty and has a sentence in `absent`."""
+
+    run: RunFolder
+    settings: dict[str, Any]
+    metrics: dict[str, Any]
+    environment: dict[str, Any]
+    audit: dict[str, Any]
+    index: pd.DataFrame
+    excluded: pd.DataFrame
+    splits: pd.DataFrame
+    predictions: pd.DataFrame
+    test_uses: pd.DataFrame
+    fits: tuple[Fit, ...]
+    absent: tuple[str, ...]
+
+    @property
+    def target(self) -> Target:
+        said = self.settings.get("target") or {}
+        classes = tuple(as_text(name) for name in said.get("classes") or ())
+        kind = str(said.get("kind", "regression"))
+        if kind == "binary":
+            positive = as_text(said.get("positive", classes[-1] if classes else 1))
+            others = tuple(name for name in classes if name != positive)
+            classes = (*(others or (f"not {positive}",)), positive)
+        return Target(kind, str(said.get("unit") or ""), classes)
+
+    @property
+    def title(self) -> str:
+        recipe = self.settings.get("recipe") or {}
+        return str(recipe.get("title") or recipe.get("file") or self.run.path.parent.name)
+
+    @property
+    def demo(self) -> bool:
+        return bool(self.settings.get("demo"))
+
+    @property
+    def smoke(self) -> bool:
+        return bool(self.settings.get("smoke"))
+
+    @property
+    def pictures(self) -> bool:
+        return self.chosen("report.pictures", True) is not False
+
+    def chosen(self, name: str, default: object = None) -> Any:
+        """Return one setting by its dotted name."""
+        return (self.settings.get("settings") or {}).get(name, default)
+
+
+def read(run: RunFolder) -> Contents:
+    """Read a run; a DataError if settings.json or metrics.json is missing or damaged."""
+    absent: list[str] = []
+
+    def optional(path: Path, use: str, reader: Callable[[Path], T], empty: T) -> T:
+        if not path.is_file():
+            absent.append(f"{path.name} is missing: {use}.")
+            return empty
+        try:
+            return reader(path)
+        except (DataError, ValueError, OSError):
+            absent.append(f"{path.name} cannot be read: {use}.")
+            return empty
+
+    none = pd.DataFrame()
+    return Contents(
+        run=run,
+        settings=read_json(run.settings),
+        metrics=read_json(run.metrics),
+        environment=optional(run.environment, "versions and processor are not known here", read_json, {}),
+        audit=optional(run.audit, "the data were not audited, or its findings are lost", read_json, {}),
+        index=optional(run.index, "images cannot be counted or shown", table, none),
+        excluded=_quiet(run.excluded, table, none),
+        splits=optional(run.splits, "the parts of the data cannot be shown", table, none),
+        predictions=optional(run.predictions, "no figure can be drawn from them", table, none),
+        test_uses=_quiet(run.test_uses, table, none),
+        fits=_fits(run, absent),
+        absent=tuple(absent),
+    )
+
+
+def table(path: Path) -> pd.DataFrame:
+    """Read a CSV file whose names (ids, patients, folds, fits) stay the text they are, 'NA' and '007' included."""
+    texts = dict.fromkeys(("id", "patient", "group", "split", "fold", "fit", "role", "reason"), str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], low_memory=False)
+
+
+def as_text(label: object) -> str:
+    """Write a label or class as a column's name does: 1, 1.0, True and '1' are one class."""
+    if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
+        return str(int(label))
+    return str(label.item() if hasattr(label, "item") else label)
+
+
+def _quiet(path: Path, reader: Callable[[Path], T], empty: T) -> T:
+    """Read a file whose absence says that there is nothing to tell."""
+    try:
+        return reader(path) if path.is_file() else empty
+    except (DataError, ValueError, OSError):
+        return empty
+
+
+def _fits(run: RunFolder, absent: list[str]) -> tuple[Fit, ...]:
+    folders = (
+        sorted(path for path in run.fits.glob("*") if (path / "history.csv").is_file()) if run.fits.is_dir() else []
+    )
+    found = []
+    for folder in folders:
+        fit = run.fit(folder.name)
+        history = _quiet(fit.history, table, pd.DataFrame())
+        if {"epoch", "loss"} <= set(history.columns) and len(history):
+            found.append(Fit(folder.name, history, _quiet(fit.done, read_json, {})))
+    if not found:
+        absent.append("No fit has a history.csv: learning curves cannot be drawn.")
+    return tuple(sorted(found, key=lambda fit: (fit.final, fit.name)))

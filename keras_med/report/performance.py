@@ -1,0 +1,93 @@
+"""The figures of one split, its table of classes or decades, its slider and its subgroups, as the template shows them."""
+
+from typing import Any
+
+import pandas as pd
+
+from keras_med.report.contents import Contents
+from keras_med.report.figures import Drawing
+from keras_med.report.operating import threshold_of
+from keras_med.report.scored import Scored
+from keras_med.report.subgroups import subgroups
+from keras_med.report.wording import DECADE, Entry, count, finite, interval, number, split_name
+
+NAMES = {"regression": "MAE", "binary": "AUROC", "classes": "Accuracy"}
+
+
+def performance(
+    contents: Contents, found: Scored, drawings: list[Drawing], points: pd.DataFrame | None
+) -> dict[str, Any]:
+    """Give everything that the section shows, or the sentence why there is nothing."""
+    target, entries = contents.target, (contents.metrics.get("splits") or {}).get(found.split) or {}
+    unit = f" ({target.unit})" if target.unit else ""
+    about = f"{split_name(found.split)}: {count(len(found.rows))} examples."
+    if contents.chosen("evaluate.unit") == "patient":
+        about += " Figures show single examples; the metrics in Result combine those of one patient."
+    return {
+        "why": found.why,
+        "gist": found.why or f"{len(drawings)} figures of the {split_name(found.split).lower()} split",
+        "about": about,
+        "drawings": drawings,
+        "slider": None if points is None else _slider(contents, found, points),
+        "classes": _classes(target.classes, entries) if target.kind == "classes" else [],
+        "decades": _decades(entries),
+        "unit": target.unit,
+        "subgroups": subgroups(contents, found),
+        "subgroup_metric": NAMES[target.kind] + unit,
+    }
+
+
+def _slider(contents: Contents, found: Scored, points: pd.DataFrame) -> dict[str, Any]:
+    threshold = threshold_of(contents)
+    place = int((points["threshold"] - threshold).abs().idxmin())
+    rows = [
+        {name: float(value) if name == "threshold" else int(value) for name, value in row.items()}
+        for row in points.to_dict("records")
+    ]
+    return {
+        "rows": rows,
+        "place": place,
+        "start": rows[place],
+        "positive": contents.target.positive,
+        "negative": contents.target.classes[0],
+        "split": split_name(found.split).lower(),
+    }
+
+
+def _classes(classes: tuple[str, ...], entries: dict[str, Entry]) -> list[tuple[str, ...]]:
+    """The table that scikit-learn's classification_report prints, with intervals."""
+    names = ("precision", "recall", "f1", "auroc")
+    rows = [
+        (name, *(_cell(entries.get(f"{each}_{name}")) for each in names), _support(entries, name)) for name in classes
+    ]
+    for average in ("macro", "weighted"):
+        rows.append((f"{average} average", *(_cell(entries.get(f"{average}_{each}")) for each in names), ""))
+    return [
+        *rows,
+        ("accuracy", "", "", _cell(entries.get("accuracy")), "", count((entries.get("accuracy") or {}).get("n"))),
+    ]
+
+
+def _support(entries: dict[str, Entry], name: str) -> str:
+    said = entries.get(f"support_{name}") or entries.get(f"recall_{name}") or {}
+    return count(said.get("value") if f"support_{name}" in entries else said.get("n"))
+
+
+def _cell(entry: Entry | None) -> str:
+    entry = entry or {}
+    if not finite(entry.get("low")):
+        return number(entry.get("value"))
+    return f"{number(entry.get('value'))} ({interval(entry)})"
+
+
+def _decades(entries: dict[str, Entry]) -> list[tuple[str, ...]]:
+    found = sorted((int(hit[1]), int(hit[2]), entries[name]) for name in entries if (hit := DECADE.match(name)))
+    return [
+        (
+            f"{low} to {high}",
+            number(entry.get("value"), str(entry.get("unit") or "")),
+            interval(entry),
+            count(entry.get("n")),
+        )
+        for low, high, entry in found
+    ]

@@ -1,0 +1,134 @@
+"""Prepared arrays to the small pictures of the report: chosen cases, worst misses first."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from keras_med.report.contents import Contents, Target
+from keras_med.report.scored import Scored
+from keras_med.report.wording import number, percent
+
+EDGE = 220  # pixels of the longer side: sharp at the size that the page shows it
+GALLERY = 12
+TRUE = ("1", "1.0", "true", "yes")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One case.
+
+    Attributes:
+        source: a data URI.
+        example: the id.
+        caption: true and predicted.
+        note: why this one is shown.
+    """
+
+    source: str
+    example: str
+    caption: str
+    note: str = ""
+
+    @property
+    def alt(self) -> str:
+        return f"{self.note + ': ' if self.note else ''}example {self.example}, {self.caption}"
+
+
+def first_three(contents: Contents, found: Scored) -> list[Picture]:
+    """Show the closest, the median and the furthest prediction; fewer or none where arrays are missing."""
+    if found.why or not contents.pictures:
+        return []
+    order = np.argsort(misses(found), kind="stable")
+    cases = _shown(contents, found, order)
+    if len(cases) < 3:
+        return []
+    chosen = {"Closest": cases[0], "Median": cases[len(cases) // 2], "Furthest": cases[-1]}
+    made = [_picture(contents, found, row, note) for note, row in chosen.items()]
+    return [picture for picture in made if picture]
+
+
+def gallery(contents: Contents, found: Scored) -> list[Picture]:
+    """Show true against predicted, worst misses first."""
+    if found.why or not contents.pictures:
+        return []
+    order = np.argsort(-misses(found), kind="stable")
+    made = [_picture(contents, found, row) for row in _shown(contents, found, order)[:GALLERY]]
+    return [picture for picture in made if picture]
+
+
+def misses(found: Scored) -> npt.NDArray[np.float64]:
+    """Give how far each prediction is off: the distance, or the probability that the true class did not get."""
+    if found.p.ndim == 1:
+        return np.abs(found.p - found.truth)
+    return 1 - found.p[np.arange(len(found.truth)), found.truth.astype(np.int64)]
+
+
+def caption(target: Target, found: Scored, row: int) -> str:
+    """Write true against predicted."""
+    if target.kind == "regression":
+        unit = f" {target.unit}" if target.unit else ""
+        return f"true {number(found.truth[row], target.unit)}, predicted {number(found.p[row], target.unit)}{unit}"
+    if target.kind == "binary":
+        return f"true {target.classes[int(found.truth[row])]}, p({target.positive}) {percent(found.p[row])}"
+    called = int(found.p[row].argmax())
+    return f"true {target.classes[int(found.truth[row])]}, called {target.classes[called]} at {percent(found.p[row, called])}"
+
+
+def left_out(contents: Contents) -> int:
+    """Count the examples that are never pictured because their file says that text is burned in."""
+    return len(_burned(contents.index))
+
+
+def _shown(contents: Contents, found: Scored, order: npt.NDArray[np.int64]) -> list[int]:
+    """Keep the rows whose prepared array can be looked up and whose pixels may be shown."""
+    index = contents.index
+    if not {"id", "array"} <= set(index.columns):
+        return []
+    usable = set(index.loc[index["array"].notna(), "id"]) - _burned(index)
+    return [int(row) for row in order if found.rows["id"][row] in usable]
+
+
+def _burned(index: pd.DataFrame) -> set[str]:
+    if "burned_in" not in index:
+        return set()
+    return set(index.loc[index["burned_in"].astype(str).str.lower().isin(TRUE), "id"])
+
+
+def _picture(contents: Contents, found: Scored, row: int, note: str = "") -> Picture | None:
+    example = str(found.rows["id"][row])
+    place = contents.index[contents.index["id"] == example].iloc[0]
+    source = _source(contents.run.path, str(place["array"]), place.get("array_row"))
+    return Picture(source, example, caption(contents.target, found, row), note) if source else None
+
+
+def _source(run: Path, array: str, row: object) -> str:
+    """Encode one row of a prepared array; empty where the file is gone or is no picture."""
+    try:
+        stored = np.load(run / array, mmap_mode="r", allow_pickle=False)  # an absolute path stays what it is
+        pixels = np.asarray(stored[int(float(str(row)))] if row is not None and not pd.isna(row) else stored)
+    except (OSError, ValueError, IndexError):
+        return ""
+    if pixels.ndim == 4:  # the middle slice of a volume
+        pixels = pixels[:, :, pixels.shape[2] // 2]
+    if pixels.ndim not in (2, 3) or not pixels.size:
+        return ""
+    grey = pixels.astype(np.float64) * (255 / 65535 if pixels.dtype == np.uint16 else 1)
+    small = _shrink(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    encoded, png = cv2.imencode(".png", small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii") if encoded else ""
+
+
+def _shrink(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Fit the longer side, and give OpenCV grey or BGR."""
+    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
+    pixels = pixels[:, :, ::-1] if pixels.shape[2] == 3 else pixels[:, :, :1]
+    scale = EDGE / max(pixels.shape[:2])
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        return np.asarray(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.ascontiguousarray(pixels)

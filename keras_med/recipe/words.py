@@ -60,6 +60,10 @@ class Binary:
 
     positive: str | int | bool = 1
 
+    @property
+    def kind(self) -> Literal["binary"]:
+        return "binary"
+
 
 @word
 class Classes:
@@ -70,6 +74,10 @@ class Classes:
 
     names: tuple[str | int, ...]
 
+    @property
+    def kind(self) -> Literal["classes"]:
+        return "classes"
+
 
 @word
 class Regression:
@@ -79,6 +87,10 @@ class Regression:
     """
 
     unit: str = ""
+
+    @property
+    def kind(self) -> Literal["regression"]:
+        return "regression"
 
 
 @word

@@ -1,0 +1,41 @@
+"""Predictions of unlabelled examples to a submission in the form of the challenge's own sample."""
+
+import pandas as pd
+
+from keras_med.errors import DataError, five_of
+
+
+def submission(predictions: pd.DataFrame, sample: pd.DataFrame, where: str = "") -> pd.DataFrame:
+    """Return the sample's rows, in its order, with the predictions in its second column.
+
+    Args:
+        predictions: id, and predicted or one p_<class>.
+        sample: the key column first, then the column to be filled; keys are compared as text, leading zeros aside.
+        where: the sample's file, for errors.
+    """
+    if sample.shape[1] != 2:
+        found = ", ".join(map(str, sample.columns))
+        raise DataError(f"A sample submission has two columns; this one has {found}.", where=where)
+    key, filled = sample.columns
+    column = _predicted_column(predictions)
+    values = pd.Series(predictions[column].to_numpy(float), index=_keys(predictions["id"]))
+    wanted = _keys(sample[key])
+    absent = [name for name in wanted if name not in values.index]
+    if absent:
+        what = f"{len(absent)} rows of the sample submission have no prediction: {five_of(absent)}."
+        raise DataError(what, where=where, remedy="Are all test files there, and readable? See excluded.csv.")
+    return pd.DataFrame({key: sample[key].to_numpy(), filled: values[wanted].to_numpy()})
+
+
+def _keys(ids: pd.Series) -> pd.Index:
+    """Compare 7, "7" and "000007" as the same id."""
+    texts = ids.astype(str).str.strip()
+    numbers = texts.str.fullmatch(r"\d+")
+    return pd.Index(texts.where(~numbers, texts.str.lstrip("0").replace("", "0")))
+
+
+def _predicted_column(predictions: pd.DataFrame) -> str:
+    columns = [name for name in predictions if name == "predicted" or str(name).startswith("p_")]
+    if len(columns) != 1:
+        raise DataError(f"A submission needs one predicted number a row; the predictions have {len(columns)}.")
+    return str(columns[0])

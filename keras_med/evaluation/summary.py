@@ -1,0 +1,104 @@
+"""All fits' predictions to what metrics.json says: figures for each split, the headline, the gain and the verdict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from keras_med.evaluation.comparisons import improvement, log_loss_improvement
+from keras_med.evaluation.reading import patients_of
+from keras_med.evaluation.scores import Kind, described, score
+from keras_med.evaluation.verdicts import verdict
+
+_HEADLINE = {"regression": "mae", "binary": "auroc", "classes": "macro_auroc"}
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How predictions are scored.
+
+    kind: of the target.
+    unit: of a regression's label.
+    classes: as the target names them; of a binary target the positive one alone.
+    seed: of the bootstrap.
+    """
+
+    kind: Kind
+    unit: str
+    classes: Sequence[object]
+    seed: int
+
+
+def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series], scoring: Scoring) -> dict[str, Any]:
+    """Return splits, headline, gain over the constant and verdict.
+
+    Args:
+        predictions: predictions.csv of all fits, with a `patient` column where patients are known.
+        training_labels: of each fit; its constant predictor comes from them.
+    """
+    splits = {
+        role: _scored(predictions[predictions["role"] == role], scoring)
+        for role in ("test", "out_of_fold", "validation")
+        if (predictions["role"] == role).any()
+    }
+    place = next((role for role in ("test", "out_of_fold", "validation") if role in splits), None)
+    if place is None:
+        return {"splits": {}, "headline": None, "improvement": None, "verdict": None}
+    rows = predictions[predictions["role"] == place]
+    constant = _constant(pd.concat([training_labels[fit] for fit in rows["fit"].unique()]), scoring)
+    watched = predictions[(predictions["role"] == "validation") & predictions["fit"].isin(rows["fit"].unique())]
+    judged = verdict(
+        rows,
+        constant,
+        kind=scoring.kind,
+        seed=scoring.seed,
+        classes=scoring.classes,
+        validation=watched if len(watched) and place == "test" else None,
+    )
+    return {
+        "splits": splits,
+        "headline": {"split": place, "metric": _HEADLINE[scoring.kind]},
+        "improvement": _gain(rows, constant, scoring),
+        "constant": constant,
+        "verdict": {"name": judged.name, "sentence": judged.sentence, "figures": judged.figures},
+        "folds": fold_figures(predictions, scoring),
+    }
+
+
+def fold_figures(predictions: pd.DataFrame, scoring: Scoring) -> dict[str, Any] | None:
+    """Return the headline metric of each fold, their mean and deviation; None without folds."""
+    rows = predictions[predictions["role"] == "out_of_fold"]
+    if rows.empty:
+        return None
+    name = _HEADLINE[scoring.kind]
+    values = {str(fit): _value(part, name, scoring) for fit, part in rows.groupby("fit")}
+    known = pd.Series([value for value in values.values() if value == value], dtype=float)
+    deviation = float(known.std(ddof=1)) if len(known) > 1 else None
+    return {"metric": name, "values": values, "mean": float(known.mean()), "deviation": deviation}
+
+
+def _value(rows: pd.DataFrame, name: str, scoring: Scoring) -> float:
+    patients = patients_of(rows)
+    return described(rows, patients, kind=scoring.kind, unit=scoring.unit, classes=scoring.classes).values[name]
+
+
+def _scored(rows: pd.DataFrame, scoring: Scoring) -> dict[str, Any]:
+    return dict(score(rows, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes))
+
+
+def _constant(labels: pd.Series, scoring: Scoring) -> Any:
+    """Return what a predictor that never looks at an image would say: the mean, or the shares of the classes."""
+    if scoring.kind == "regression":
+        return float(pd.to_numeric(labels).mean())
+    shares = labels.astype(str).value_counts(normalize=True)
+    if scoring.kind == "binary":
+        return float(shares.get(str(scoring.classes[-1]), 0.0))
+    return [float(shares.get(str(name), 0.0)) for name in scoring.classes]
+
+
+def _gain(rows: pd.DataFrame, constant: Any, scoring: Scoring) -> dict[str, Any]:
+    if scoring.kind == "regression":
+        return dict(improvement(rows, constant, seed=scoring.seed))
+    shares = [1 - constant, constant] if scoring.kind == "binary" else constant
+    return dict(log_loss_improvement(rows, shares, kind=scoring.kind, classes=scoring.classes, seed=scoring.seed))

@@ -1,0 +1,340 @@
+"""The order of a run's phases, and nothing else: what each does lies in the room of its name."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_med import planning, runfolder
+from keras_med.data import audit, splits
+from keras_med.data.dataset import UNLABELLED, read_table
+from keras_med.data.location import Location, default_cache, locate
+from keras_med.data.prepare import prepare
+from keras_med.errors import DataError
+from keras_med.evaluation import gathering
+from keras_med.evaluation.protocol import protocol_checks
+from keras_med.evaluation.reading import as_text
+from keras_med.evaluation.submission import submission
+from keras_med.evaluation.summary import Scoring, summarise
+from keras_med.export import manifest
+from keras_med.export.job import export_in_fresh_process
+from keras_med.jobs.local import run_jobs, warm_up
+from keras_med.recipe.loading import LoadedRecipe
+from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
+from keras_med.recipe.seeds import seed_for
+from keras_med.recipe.words import Column, Recipe
+from keras_med.report.card import write_card
+from keras_med.report.page import write_report
+from keras_med.runfolder import RunFolder
+from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
+from keras_med.training import folds, runtime
+from keras_med.training.examples import read_index
+from keras_med.training.runtime import Runtime
+from keras_med.training.watching import CountWatch, EpochWatch
+
+_PRELOADED = ("keras_med.data.prepare", "keras_med.training.extract", "keras_med.training.assemble")
+
+
+@dataclass
+class Experiment:
+    """A run on its way through the phases.
+
+    seconds: of each phase that this process went through.
+    """
+
+    opened: Opened
+    cache: Path
+    machine: Runtime
+    fits_at_once: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def run(self) -> RunFolder:
+        return self.opened.run
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.opened.recipe
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return self.opened.settings
+
+    @property
+    def with_test(self) -> bool:
+        return not self.settings["no_test"]
+
+    def remember(self, **found: Any) -> None:
+        """Add to settings.json what a phase found out."""
+        self.settings.update(found)
+        runfolder.write_json(self.run.settings, self.settings)
+
+
+def plan_recipe(options: Options) -> planning.Plan:
+    """Say what a run would cost; nothing is prepared or trained, and no run folder is made."""
+    loaded = read_recipe(options)
+    cache = options.cache or default_cache()
+    location = locate(loaded.recipe.data, loaded.path.stem, options.data, cache, say)
+    table = read_table(loaded.recipe, location.root, smoke=options.smoke)
+    labelled = table[table["labelled"]]
+    parts = splits.make_splits(
+        labelled, loaded.recipe.split, loaded.recipe.final, kind=loaded.recipe.target.kind, seed=loaded.recipe.seed
+    )
+    return planning.estimate(table, parts, loaded.recipe, cache)
+
+
+def run_recipe(options: Options, command: str) -> RunFolder:
+    """Go through all phases; those that an earlier process finished are skipped."""
+    loaded = read_recipe(options)
+    begun = _begin(options, loaded, command)
+    with told_in(begun.run.log), _resumable(begun.opened):
+        say(f"{begun.opened.title}: {begun.run.path}")
+        with _timed(begun, "data"):
+            _data(begun, loaded)
+        with _timed(begun, "features"):
+            _features(begun)
+        with _timed(begun, "fits"):
+            names = _fits(begun)
+        with _timed(begun, "figures"):
+            _figures(begun, names)
+        with _timed(begun, "export"):
+            _export(begun)
+        with _timed(begun, "report"):
+            _report(begun)
+    return begun.run
+
+
+def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
+    backend = check_backend()
+    resumed = options.resume is not None
+    machine = Runtime(backend, options.devices, loaded.recipe.train.threads, options.deterministic)
+    if not resumed:
+        runtime.check(machine, loaded.recipe.train.batch_size)
+    opened = open_run(options, loaded, command)
+    given = opened.settings["options"]
+    machine = Runtime(backend, given["devices"], opened.recipe.train.threads, given["deterministic"])
+    warm_up(_PRELOADED, runtime.environment(machine))
+    cache = Path(given["cache"]) if given["cache"] else default_cache()
+    return Experiment(opened, cache.absolute(), machine, int(given["fits_at_once"]))
+
+
+def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
+    """Files to index.csv, excluded.csv, audit.json and splits.csv."""
+    run, recipe = begun.run, begun.recipe
+    location = _located(begun, loaded)
+    if location.demo:
+        say("DEMO DATA: generated images, not patients")
+    if run.splits.is_file():
+        return
+    table = read_table(recipe, location.root, smoke=begun.settings["smoke"])
+    with Counter("reading files", len(table)) as counter:
+        prepared = prepare(table, recipe.image, begun.cache, at_once=os.cpu_count() or 1, reached=counter.reach)
+    left_out = pd.concat([table.attrs["excluded"], prepared.excluded], ignore_index=True)[["id", "reason"]]
+    runfolder.write_csv(run.excluded, left_out)
+    say(f"prepared {len(prepared.table)} images, {len(left_out)} left out")
+    labelled = prepared.table["labelled"].to_numpy(bool)
+    audited = audit.audit(
+        prepared.table[labelled].reset_index(drop=True),
+        thumbnails=prepared.thumbnails[labelled],
+        kind=recipe.target.kind,
+        duplicates=recipe.data.duplicates,
+        given_split=isinstance(recipe.split, Column),
+        excluded=left_out,
+    )
+    runfolder.write_json(run.audit, audit.to_json(audited))
+    for finding in audited.findings:
+        if finding.severity != "info":
+            say(f"audit, {finding.severity}: {finding.sentence}")
+    _refuse_blocked(audited, run)
+    index = pd.concat([audited.table, prepared.table[~labelled]], ignore_index=True)
+    index["label"] = index["label"].map(lambda label: "" if pd.isna(label) else _label_text(label, recipe))
+    runfolder.write_csv(run.index, index.sort_values("id", kind="stable"), private=True)
+    begun.remember(target={**begun.settings["target"], **_classes(begun, audited.table)})
+    _split(begun, audited.table, index)
+
+
+def _located(begun: Experiment, loaded: LoadedRecipe) -> Location:
+    if "demo" in begun.settings:
+        return Location(Path(begun.settings["data"]), begun.settings["demo"])
+    given = begun.settings["options"]["data"]
+    location = locate(begun.recipe.data, loaded.path.stem, Path(given) if given else None, begun.cache, say)
+    begun.remember(data=str(location.root), demo=location.demo)
+    return location
+
+
+def _refuse_blocked(audited: audit.Audit, run: RunFolder) -> None:
+    blocked = [finding for finding in audited.findings if finding.blocks]
+    if blocked:
+        more = f" ({len(blocked) - 1} more in audit.json)" if len(blocked) > 1 else ""
+        raise DataError(blocked[0].sentence + more, where=str(run.audit), remedy=blocked[0].remedy)
+
+
+def _classes(begun: Experiment, table: pd.DataFrame) -> dict[str, Any]:
+    """Name both classes of a binary target, the positive one last."""
+    target = begun.settings["target"]
+    if target["kind"] != "binary":
+        return {}
+    positive = as_text(target["positive"])
+    others = sorted({as_text(label) for label in table["label"]} - {positive})
+    return {"positive": positive, "classes": [*others, positive]}
+
+
+def _split(begun: Experiment, labelled: pd.DataFrame, index: pd.DataFrame) -> None:
+    recipe = begun.recipe
+    made = splits.make_splits(labelled, recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed)
+    if recipe.data.balance == "undersample":
+        made = splits.undersampled(made, labelled, recipe.seed)
+    shared = splits.check_disjoint(made, labelled)
+    fold = folds.exported_fold(recipe)
+    unlabelled = index.loc[~index["labelled"].astype(bool), ["id"]]
+    if fold is not None and len(unlabelled):
+        made = pd.concat([made, unlabelled.assign(group="", split=UNLABELLED, fold=fold)], ignore_index=True)
+    runfolder.write_csv(begun.run.splits, made)
+    known = "patient" in labelled and labelled["patient"].astype(bool).any()
+    kind = "patients" if known else "groups of twins"
+    say(f"split {len(labelled)} examples: {shared} {kind} shared between its sides")
+    if not known:
+        say("patients are not known: images of one patient may be on both sides")
+    begun.remember(patients_known=bool(known), shared_patients=shared)
+
+
+def _features(begun: Experiment) -> None:
+    """Say what the machine is, then put every image through the frozen part of the network once."""
+    run, recipe = begun.run, begun.recipe
+    probe = {"runtime": begun.machine.settings(), "batch_size": recipe.train.batch_size}
+    run_jobs([folds.write_job(run, "environment", folds.RUN_PROBE, probe)])
+    say(runfolder.read_json(run.environment)["line"])
+    fold = folds.exported_fold(recipe) or "0"
+    job = folds.write_job(run, "features", folds.RUN_EXTRACTION, {**_common(begun), "fold": fold})
+    with Counter("frozen features", len(read_index(run.index))) as counter:
+        run_jobs([job], watch=CountWatch(counter, job.folder / "progress.txt").see)
+    found = runfolder.read_json(job.folder / "done.json")
+    for used in found["weights"]:
+        say(f"weights of {used['backbone']}: {used['file'] or 'RANDOM, no ImageNet weights were found'}")
+    if found["folder"]:
+        say(f"frozen features: {found['rows']} x {found['shape']}, computed once for all fits")
+
+
+def _fits(begun: Experiment) -> list[str]:
+    """Train the folds, then the final network, which needs to know their best epochs."""
+    run, recipe = begun.run, begun.recipe
+    table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
+    plans = folds.fold_plans(recipe, table, with_test=begun.with_test)
+    _train(begun, plans)
+    if recipe.final is None:
+        return list(plans)
+    last = folds.final_plan(recipe, recipe.final, run, list(plans), with_test=begun.with_test)
+    _train(begun, {folds.fit_name(folds.FINAL): last})
+    return [*plans, folds.fit_name(folds.FINAL)]
+
+
+def _train(begun: Experiment, plans: dict[str, folds.FitPlan]) -> None:
+    jobs = [folds.write_fit(begun.run, name, plan, _common(begun)) for name, plan in plans.items()]
+    epochs = {job.folder: plan.epochs for job, plan in zip(jobs, plans.values(), strict=True)}
+    with Counter(f"training {len(jobs)} fits" if len(jobs) > 1 else "training", sum(epochs.values())) as counter:
+        run_jobs(jobs, at_once=begun.fits_at_once, watch=EpochWatch(counter, epochs).see)
+
+
+def _common(begun: Experiment) -> dict[str, Any]:
+    """Return what stands in every job's settings."""
+    return {
+        "runtime": begun.machine.settings(),
+        "weights": begun.settings["options"]["weights"],
+        "demo": begun.settings["demo"],
+        "weights_seed": seed_for(begun.recipe.seed, "weights"),
+        "cache": str(begun.cache),
+    }
+
+
+def _figures(begun: Experiment, names: list[str]) -> None:
+    """Predictions to predictions.csv, metrics.json and submission.csv."""
+    run, recipe = begun.run, begun.recipe
+    predictions = gathering.gathered({name: run.fit(name).predictions for name in names})
+    runfolder.write_csv(run.predictions, predictions)
+    index, parts = read_index(run.index), pd.read_csv(run.splits, dtype=str, keep_default_na=False)
+    plans = {name: folds.read_plan(run.fit(name).path) for name in names}
+    target = begun.settings["target"]
+    scoring = Scoring(target["kind"], target["unit"], target["classes"], seed_for(recipe.seed, "bootstrap"))
+    scored = gathering.with_patients(predictions[predictions["role"] != UNLABELLED], index)
+    labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
+    start = plans[names[-1]].start
+    found = {
+        **summarise(scored, labels, scoring),
+        "checks": protocol_checks(recipe, parts, plans[start].fold if start else None),
+        "patients_known": begun.settings["patients_known"],
+        "shared_patients": begun.settings["shared_patients"],
+        "times": {name: round(seconds, 1) for name, seconds in begun.seconds.items()},
+    }
+    runfolder.write_json(run.metrics, found)
+    fold = folds.exported_fold(recipe)
+    if "test" in found["splits"] and fold is not None:
+        uses = gathering.count_test_use(run.test_uses, parts, fold, run.path.name)
+        say(f"this test split has been scored by {uses} {'run' if uses == 1 else 'runs'}")
+    _submit(begun, predictions[predictions["role"] == UNLABELLED])
+
+
+def _submit(begun: Experiment, predictions: pd.DataFrame) -> None:
+    """Write submission.csv in the form of the challenge's sample; a smoke run predicts too few rows for one."""
+    named = begun.recipe.data.submission
+    if named is None or not len(predictions) or begun.settings["smoke"]:
+        return
+    file = Path(begun.settings["data"]) / named
+    if not file.is_file():
+        raise DataError("The sample submission is absent.", where=str(file), remedy="Set data.submission to its name.")
+    made = submission(predictions, pd.read_csv(file, dtype={0: str}), str(file))
+    runfolder.write_csv(begun.run.submission, made)
+    say(f"submission.csv: {len(made)} rows, as {file.name} asks")
+
+
+def _export(begun: Experiment) -> None:
+    """Put the network together and export it; folds without a final network have none to export."""
+    run, recipe = begun.run, begun.recipe
+    fold = folds.exported_fold(recipe)
+    if fold is None:
+        say("no model is exported: folds describe a procedure; give the recipe final=Final() to train one")
+        return
+    job = folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": folds.fit_name(fold)})
+    run_jobs([job])
+    in_run = begun.settings["demo"] or begun.settings["smoke"]
+    description = manifest.describe(
+        recipe, name=begun.opened.title, classes=begun.settings["target"]["classes"] or None
+    )
+    settings = {
+        "model": str(run.model.absolute()),
+        "parent": str((run.export if in_run else Path("saved_models") / begun.opened.title).absolute()),
+        "description": description,
+        "demo": in_run,
+    }
+    made = export_in_fresh_process(run.fit("export").path, settings)
+    begun.remember(export=made["path"])
+    say(f"exported and verified in a fresh process: {made['path']}")
+
+
+def _report(begun: Experiment) -> None:
+    write_report(begun.run)
+    write_card(begun.run)
+
+
+def _label_text(label: object, recipe: Recipe) -> str:
+    return repr(float(str(label))) if recipe.target.kind == "regression" else as_text(label)
+
+
+@contextmanager
+def _timed(begun: Experiment, phase: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    begun.seconds[phase] = time.monotonic() - started
+
+
+@contextmanager
+def _resumable(opened: Opened) -> Iterator[None]:
+    """Turn Ctrl-C into the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(opened.resume_command) from None

@@ -1,0 +1,46 @@
+"""The export job: a run's model.keras to a verified export, in a TensorFlow process whatever the fits' backend."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_med import runfolder
+from keras_med.errors import RunFailed
+from keras_med.export.savedmodel import publish
+
+DONE = "done.json"
+
+
+def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Export what the settings describe, unless it is done; return what done.json says.
+
+    Args:
+        folder: of the job.
+        settings: model (the .keras file), parent (where versions are made), description and demo.
+    """
+    if not (folder / DONE).is_file():
+        runfolder.write_json(folder / "settings.json", dict(settings))
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-m", "keras_med.export.job", str(folder)]
+        with (folder / "log.txt").open("a", encoding="utf-8") as log:
+            code = subprocess.run(command, env=environment, stdout=log, stderr=log, check=False).returncode
+        if code:
+            last = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-4:]
+            raise RunFailed("The export failed: " + " ".join(last), where=str(folder / "log.txt"))
+    return runfolder.read_json(folder / DONE)
+
+
+def run_export(folder: Path) -> None:
+    """Do the job in this process."""
+    settings = runfolder.read_json(folder / "settings.json")
+    made = publish(
+        Path(settings["model"]), Path(settings["parent"]), settings["description"], demo=bool(settings["demo"])
+    )
+    runfolder.write_json(folder / DONE, {"path": str(made)})
+
+
+if __name__ == "__main__":
+    run_export(Path(sys.argv[1]))

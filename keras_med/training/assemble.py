@@ -1,0 +1,72 @@
+"""The assembly job: a fit on features and its frozen prefix to one whole model that predicts the same."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.errors import RunFailed
+from keras_med.models import weights
+from keras_med.recipe.words import Recipe
+from keras_med.runfolder import FitFolder
+from keras_med.training import network, runtime
+from keras_med.training.examples import encoded, image_rows, read_index
+from keras_med.training.features import Features
+from keras_med.training.fit import prediction_columns, recipe_of
+from keras_med.training.frozen import split_frozen
+from keras_med.training.runtime import Runtime
+
+_CHECKED = 32  # images that go through the whole model again
+_BOUND = 1e-4
+
+
+def run_assembly(folder: Path) -> None:
+    """Write model.keras of the run from the fit that is exported, after the whole gave that fit's predictions again."""
+    job = FitFolder(folder)
+    given = runfolder.read_json(job.settings)
+    recipe = recipe_of(job)
+    runtime.start(Runtime(**given["runtime"]), given["weights_seed"])
+    fit = job.run.fit(given["fit"])
+    features = Features.of(job.run.features)
+    model = keras.models.load_model(fit.best, compile=False)
+    if features is not None:
+        model = _joined(model, fit, recipe, given, features)
+    difference = _difference(model, fit, recipe)
+    if not difference <= _BOUND:
+        what = f"The whole model differs from the fit's own predictions by {difference:.2g} (allowed: {_BOUND:g})."
+        raise RunFailed(what, where=str(fit.path))
+    runfolder.write_atomically(job.run.model, lambda file: model.save(file))
+    runfolder.write_json(job.done, {"difference": difference, "checked": _CHECKED, "parameters": model.count_params()})
+
+
+def _joined(
+    rest: keras.Model, fit: FitFolder, recipe: Recipe, given: dict[str, Any], features: Features
+) -> keras.Model:
+    """Build the whole network and give its two parts their weights."""
+    scale = runfolder.read_json(fit.done)
+    with weights.policy(given["weights"], allow_random=given["demo"], seed=given["weights_seed"]):
+        whole = network.build(recipe, network.LabelScale(scale["label_mean"], scale["label_deviation"]))
+    parts = split_frozen(whole)
+    if parts is None:
+        raise RunFailed("The network no longer has the frozen prefix that its features were computed with.")
+    parts[0].set_weights(features.weights())
+    parts[1].set_weights(rest.get_weights())
+    return whole
+
+
+def _difference(model: keras.Model, fit: FitFolder, recipe: Recipe) -> float:
+    """Return the largest |a - b| / max(1, |a|) between the model on images and what the fit predicted."""
+    predicted = pd.read_csv(fit.predictions, dtype={"id": str})
+    predicted = predicted.drop_duplicates("id").head(_CHECKED).set_index("id")
+    table = read_index(fit.run.index)
+    table = table[table["id"].isin(predicted.index)]
+    rows = image_rows(table, recipe.image, encoded(table["label"], recipe))
+    again = np.asarray(model.predict_on_batch(rows.read(np.arange(len(rows)))))
+    largest = 0.0
+    for column, values in prediction_columns(recipe, again).items():
+        before = predicted.loc[table["id"], column].to_numpy(float)
+        largest = max(largest, float(np.max(np.abs(before - values) / np.maximum(1, np.abs(before)))))
+    return largest

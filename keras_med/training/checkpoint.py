@@ -1,0 +1,97 @@
+"""A fit's state to a checkpoint and back, exactly: weights, optimizer, dropout seeds, and what the fit remembers.
+
+Keras' own BackupAndRestore forgets the state of Dropout, the best value so far and the patience used up, and its files
+are not written atomically. Here one file holds all, written under a temporary name, synced and renamed; the best
+weights are a file of their own that the state names, so that a stop between the two writes harms nothing.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_med import runfolder
+from keras_med.errors import RunFailed
+
+_STATE = "state.npz"
+
+
+@dataclass
+class State:
+    """What a fit remembers between epochs.
+
+    epoch: number of finished epochs.
+    history: one row an epoch.
+    best_epoch, best_loss: of the lowest validation loss; -1 and infinity before the first.
+    waited: epochs since then.
+    """
+
+    epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = -1
+    best_loss: float = float("inf")
+    waited: int = 0
+
+
+def save(folder: Path, model: keras.Model, state: State, identity: str) -> None:
+    """Write the state of a compiled model; with a new best epoch, its weights too.
+
+    Args:
+        identity: of what is trained on what; a checkpoint of another identity is refused.
+    """
+    arrays = {f"v{number:05d}": array for number, array in enumerate(_values(_variables(model)))}
+    if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
+        raise RunFailed("The weights are no longer finite.", remedy="Lower train.learning_rate, for example by ten.")
+    if state.best_epoch == state.epoch - 1:
+        best = {f"v{number:05d}": array for number, array in enumerate(_values(model.variables))}
+        _write(folder / _best_name(state.best_epoch), best)
+    told = json.dumps({"identity": identity, **asdict(state)})
+    _write(folder / _STATE, {**arrays, "told": np.frombuffer(told.encode(), np.uint8)})
+    for other in folder.glob("best-*.npz"):
+        if other.name != _best_name(state.best_epoch):
+            other.unlink()
+
+
+def restore(folder: Path, model: keras.Model, identity: str) -> State:
+    """Set a compiled model to its checkpoint and return the state; without a checkpoint the state is new."""
+    file = folder / _STATE
+    if not file.is_file():
+        return State()
+    with np.load(file, allow_pickle=False) as saved:
+        told: dict[str, Any] = json.loads(saved["told"].tobytes())
+        if told.pop("identity") != identity:
+            what = "The checkpoint belongs to other settings or data than this fit."
+            raise RunFailed(what, where=str(folder), remedy="Start a new run instead of resuming this one.")
+        _assign(_variables(model), saved)
+    return State(**told)
+
+
+def restore_best(folder: Path, model: keras.Model, state: State) -> None:
+    """Set the model to the weights of its best epoch."""
+    with np.load(folder / _best_name(state.best_epoch), allow_pickle=False) as saved:
+        _assign(model.variables, saved)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Return all that training changes: weights, seeds of random layers (they are variables too), the optimizer's."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _values(variables: list[Any]) -> list[np.ndarray]:
+    return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: list[Any], saved: Any) -> None:
+    for number, variable in enumerate(variables):
+        variable.assign(saved[f"v{number:05d}"])
+
+
+def _best_name(epoch: int) -> str:
+    return f"best-{epoch:05d}.npz"
+
+
+def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    runfolder.write_atomically(file, lambda temporary: np.savez(temporary, **arrays))  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""A run's index.csv and splits.csv to the rows of one fold: inputs and labels, ready for the pipeline."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from keras_med.data import pixels
+from keras_med.data.pipeline import Rows
+from keras_med.evaluation.reading import as_text
+from keras_med.recipe.words import Binary, Image, Recipe, Regression
+from keras_med.runfolder import RunFolder
+from keras_med.training.features import Features
+from keras_med.training.network import LabelScale
+
+UNLABELLED = "unlabelled"
+
+
+class Examples:
+    """The examples of one fold.
+
+    Args:
+        run: whose index and splits are read.
+        fold: as splits.csv names it.
+        features: what the frozen prefix gave, when the fit trains on that instead of on images.
+    """
+
+    def __init__(self, run: RunFolder, fold: str, recipe: Recipe, features: Features | None = None) -> None:
+        splits = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
+        places = splits[splits["fold"] == fold].set_index("id")["split"]
+        table = read_index(run.index)
+        table["place"] = table["id"].map(places)
+        self._table = table
+        self._recipe = recipe
+        self._features = features
+
+    def table(self, place: str) -> pd.DataFrame:
+        """Return id and label of the rows in a place (train, validation, out_of_fold, test, unlabelled)."""
+        return self._table.loc[self._table["place"] == place, ["id", "label"]].reset_index(drop=True)
+
+    def rows(self, place: str) -> Rows:
+        """Return inputs and labels of the rows in a place."""
+        chosen = self._table[self._table["place"] == place]
+        labels = encoded(chosen["label"], self._recipe)
+        if self._features is not None:
+            return Rows(self._features.reader(chosen.index.to_numpy()), self._features.shape, labels)
+        return image_rows(chosen, self._recipe.image, labels)
+
+    def label_scale(self) -> LabelScale:
+        """Return mean and deviation of the training labels; (0, 1) for a classifier."""
+        if not isinstance(self._recipe.target, Regression):
+            return LabelScale()
+        labels = encoded(self.table("train")["label"], self._recipe)
+        deviation = float(labels.std())
+        return LabelScale(float(labels.mean()), deviation if deviation > 0 else 1.0)
+
+
+def read_index(path: Path) -> pd.DataFrame:
+    """Read index.csv with ids, paths and labels as text, in the order in which it was written."""
+    texts = dict.fromkeys(("id", "path", "label", "array", "patient", "group"), str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[], low_memory=False)
+
+
+def image_rows(table: pd.DataFrame, image: Image, labels: np.ndarray) -> Rows:
+    """Return rows that are read from the prepared arrays as they are asked for."""
+    arrays = table["array"].to_numpy()
+    places = table["array_row"].to_numpy(int)
+    stacks = (table["stack"].astype(str) == "True").to_numpy()
+
+    def read(positions: np.ndarray) -> np.ndarray:
+        return np.stack([pixels.read_input(arrays[at], int(places[at]), bool(stacks[at]), image) for at in positions])
+
+    return Rows(read, image.shape, labels)
+
+
+def encoded(labels: pd.Series, recipe: Recipe) -> np.ndarray:
+    """Return labels as the loss takes them; a row without a label gets a zero, which nothing reads."""
+    texts = labels.astype(str)
+    target = recipe.target
+    if isinstance(target, Regression):
+        return pd.to_numeric(texts.replace("", "0")).to_numpy(np.float32)[:, None]
+    if isinstance(target, Binary):
+        return (texts == as_text(target.positive)).to_numpy(np.float32)[:, None]
+    numbers = {as_text(name): number for number, name in enumerate(target.names)}
+    return texts.map(numbers).fillna(0).to_numpy(np.int32)

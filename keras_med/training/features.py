@@ -1,0 +1,104 @@
+"""Prepared images through the frozen prefix, once for all folds, trials and runs, to a folder of feature blocks."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.data.pipeline import Read, Rows
+from keras_med.data.pixels import read_row
+
+_BLOCK = 1024
+_IN_MEMORY = 1024**3
+_PREFIX = "prefix.npz"
+
+
+@dataclass(frozen=True)
+class Features:
+    """Where the features of every row of index.csv lie, in its order.
+
+    folder: of the cache; block-00000.npy holds the first 1,024 rows.
+    shape: of one row.
+    rows: of the table.
+    """
+
+    folder: Path
+    shape: tuple[int, ...]
+    rows: int
+
+    @classmethod
+    def of(cls, job: Path) -> "Features | None":
+        """Return what a finished feature job left; None where the network has no frozen prefix."""
+        found = runfolder.read_json(job / "done.json")
+        if not found["folder"]:
+            return None
+        return cls(Path(found["folder"]), tuple(found["shape"]), int(found["rows"]))
+
+    def reader(self, positions: np.ndarray) -> Read:
+        """Return a function that reads the features of the chosen rows, from memory where they fit."""
+        length = 4 * int(np.prod(self.shape))
+        if self.rows * length <= _IN_MEMORY:
+            blocks = [np.load(block, allow_pickle=False) for block in sorted(self.folder.glob("block-*.npy"))]
+            chosen = np.concatenate(blocks)[positions]
+            return lambda wanted: chosen[wanted]
+        return lambda wanted: np.stack([self._read(int(position)) for position in positions[wanted]])
+
+    def weights(self) -> list[np.ndarray]:
+        """Return the weights of the prefix that made the features."""
+        with np.load(self.folder / _PREFIX, allow_pickle=False) as saved:
+            return [saved[f"w{number:05d}"] for number in range(len(saved.files))]
+
+    def _read(self, position: int) -> np.ndarray:
+        block, row = divmod(position, _BLOCK)
+        return read_row(str(self.folder / _block_name(block)), row)
+
+
+def key(prefix_hash: str, table: pd.DataFrame, preparation: dict[str, Any], runtime: dict[str, Any]) -> str:
+    """Name the features by all that decides about them: weights and graph, pixels in their order, versions, threads."""
+    digest = hashlib.sha256(prefix_hash.encode())
+    content = [preparation, runtime, table["id"].tolist(), table["pixel_hash"].tolist()]
+    digest.update(json.dumps(content, sort_keys=True, default=str).encode())
+    return digest.hexdigest()[:24]
+
+
+def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, progress: Path) -> Features:
+    """Run the prefix over every row and write block after block; blocks that stand already are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {f"w{number:05d}": weight for number, weight in enumerate(prefix.get_weights())}
+    runfolder.write_atomically(folder / _PREFIX, lambda file: _savez(file, weights))
+    for number, first in enumerate(range(0, len(rows), _BLOCK)):
+        last = min(first + _BLOCK, len(rows))
+        block = folder / _block_name(number)
+        if not block.is_file():
+            _write_block(block, prefix, rows, range(first, last), batch_size, progress)
+        progress.write_text(f"{last}\n", encoding="utf-8")
+    shape = tuple(int(size) for size in prefix.output_shape[1:])
+    return Features(folder, shape, len(rows))
+
+
+def _write_block(block: Path, prefix: keras.Model, rows: Rows, span: range, batch_size: int, progress: Path) -> None:
+    """Compute the rows of one block; every batch has the same size, so that no batch is computed in another way."""
+    parts = []
+    for start in range(span.start, span.stop, batch_size):
+        positions = np.arange(start, min(start + batch_size, span.stop))
+        images = rows.read(positions)
+        missing = batch_size - len(images)
+        padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
+        parts.append(np.asarray(prefix.predict_on_batch(padded))[: len(images)])
+        progress.write_text(f"{positions[-1] + 1}\n", encoding="utf-8")
+    features = np.concatenate(parts).astype(np.float32)
+    runfolder.write_atomically(block, lambda file: np.save(file, features))
+
+
+def _block_name(number: int) -> str:
+    return f"block-{number:05d}.npy"
+
+
+def _savez(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(file, **arrays)  # type: ignore[arg-type]

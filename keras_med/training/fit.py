@@ -1,0 +1,202 @@
+"""A fit's folder to a trained network and its predictions."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.data import pipeline
+from keras_med.errors import DataError, RunFailed
+from keras_med.evaluation.reading import as_text
+from keras_med.models import weights
+from keras_med.recipe.loading import load_recipe
+from keras_med.recipe.settings import with_values
+from keras_med.recipe.words import Binary, Recipe, Regression
+from keras_med.runfolder import FitFolder
+from keras_med.training import checkpoint, network, runtime
+from keras_med.training.checkpoint import State
+from keras_med.training.examples import Examples
+from keras_med.training.features import Features
+from keras_med.training.folds import FitPlan, read_plan
+from keras_med.training.frozen import split_frozen
+from keras_med.training.runtime import Runtime
+
+_LARGEST_BATCH = 256  # of a prediction
+
+
+def run_fit(folder: Path) -> None:
+    """Train what the folder describes, from its checkpoint if it has one; done.json is written last."""
+    fit = FitFolder(folder)
+    given = runfolder.read_json(fit.settings)
+    plan = read_plan(folder)
+    recipe = recipe_of(fit)
+    machine = Runtime(**given["runtime"])
+    runtime.start(machine, plan.seed)
+    features = Features.of(fit.run.features)
+    examples = Examples(fit.run, plan.fold, recipe, features)
+    with runtime.scope(machine):
+        model = build_model(recipe, examples, given, features)
+        trained = network.trained_on(model)
+        steps = _steps(examples, plan, recipe)
+        trained.compile(network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=False)
+    started = time.monotonic()
+    state = _train(trained, examples, plan, recipe, fit)
+    if plan.keep == "best":
+        checkpoint.restore_best(fit.checkpoint, trained, state)
+    runfolder.write_atomically(fit.best, lambda file: model.save(file))
+    runfolder.write_csv(fit.predictions, _predictions(model, examples, plan, recipe, fit))
+    _finish(fit, state, examples, time.monotonic() - started)
+
+
+def recipe_of(fit: FitFolder) -> Recipe:
+    """Return the recipe of a fit's run with the settings that the run was given."""
+    given = runfolder.read_json(fit.run.settings)
+    loaded = load_recipe(f"{fit.run.recipe}:{given['recipe']['name']}")
+    return with_values(loaded.recipe, given["settings"])
+
+
+def build_model(recipe: Recipe, examples: Examples, given: dict[str, Any], features: Features | None) -> keras.Model:
+    """Build the network; with features, only what comes after the frozen prefix."""
+    with weights.policy(given["weights"], allow_random=given["demo"], seed=given["weights_seed"]):
+        model = network.build(recipe, examples.label_scale())
+    if features is None:
+        return model
+    parts = split_frozen(model)
+    if parts is None:
+        raise RunFailed("The network no longer has the frozen prefix that its features were computed with.")
+    return parts[1]
+
+
+class Keeper(keras.callbacks.Callback):
+    """After each epoch: the history, the best weights, the checkpoint, and whether to stop.
+
+    One callback instead of four, because Keras' own forget on resume what they had seen.
+    """
+
+    def __init__(self, fit: FitFolder, plan: FitPlan, state: State, identity: str) -> None:
+        super().__init__()
+        self.state = state
+        self._fit = fit
+        self._plan = plan
+        self._identity = identity
+        self._started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Start the epoch's clock."""
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Remember the epoch and write everything that a resume needs."""
+        told = logs or {}
+        row = {"epoch": epoch + 1, "loss": float(told["loss"]), "validation_loss": float(told["val_loss"])}
+        if not np.isfinite([row["loss"], row["validation_loss"]]).all():
+            what = f"The loss is not a number after epoch {epoch + 1}: training diverged."
+            raise RunFailed(what, remedy="Lower the learning rate, for example --set train.learning_rate=1e-4")
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row |= {"learning_rate": rate, "seconds": round(time.monotonic() - self._started, 3)}
+        self._remember(epoch, row)
+        checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity)
+        write_history(self._fit, self.state)
+        if self._plan.patience is not None and self.state.waited >= self._plan.patience:
+            self.model.stop_training = True
+
+    def _remember(self, epoch: int, row: dict[str, float]) -> None:
+        state = self.state
+        state.epoch = epoch + 1
+        state.history.append(row)
+        if row["validation_loss"] < state.best_loss:
+            state.best_epoch, state.best_loss, state.waited = epoch, row["validation_loss"], 0
+        else:
+            state.waited += 1
+
+
+def write_history(fit: FitFolder, state: State) -> None:
+    """Write history.csv as the state has it, so that both always agree."""
+    runfolder.write_csv(fit.history, pd.DataFrame(state.history))
+
+
+def _steps(examples: Examples, plan: FitPlan, recipe: Recipe) -> int:
+    count = len(examples.table("train"))
+    if count < recipe.train.batch_size:
+        what = f"A batch of {recipe.train.batch_size} is larger than the {count} training examples of fold {plan.fold}."
+        raise DataError(what, remedy=f"--set train.batch_size={max(1, count // 4)}")
+    if not len(examples.table(plan.validation)):
+        raise DataError(f"Fold {plan.fold} has no {plan.validation} examples.", remedy="Raise split.validation.")
+    return count // recipe.train.batch_size
+
+
+def _train(trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder) -> State:
+    """Train from the checkpoint's epoch on; what is finished is not done again."""
+    trained.optimizer.build(trained.trainable_variables)
+    if plan.start is not None:
+        _start_from(trained, fit.run.fit(plan.start))
+    identity = f"{plan} {runfolder.read_json(fit.settings)['identity']}"
+    state = checkpoint.restore(fit.checkpoint, trained, identity)
+    over = plan.patience is not None and state.waited >= plan.patience
+    if state.epoch >= plan.epochs or over:
+        return state
+    batch = recipe.train.batch_size
+    rows = examples.rows("train")
+    trained.fit(
+        pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed),
+        validation_data=pipeline.in_order(examples.rows(plan.validation), batch),
+        initial_epoch=state.epoch,
+        epochs=plan.epochs,
+        steps_per_epoch=len(rows) // batch,
+        callbacks=[Keeper(fit, plan, state, identity)],
+        verbose=0,
+    )
+    return state
+
+
+def _start_from(trained: keras.Model, other: FitFolder) -> None:
+    """Take over the weights of another fit of the same network."""
+    trained.set_weights(keras.models.load_model(other.best, compile=False).get_weights())
+
+
+def _predictions(model: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder) -> pd.DataFrame:
+    """Predict every place of the plan, one row an example."""
+    parts = []
+    for place in plan.predict:
+        table = examples.table(place)
+        if not len(table):
+            continue
+        output = model.predict(pipeline.in_order(examples.rows(place), _batch(recipe)), verbose=0)
+        if not np.isfinite(output).all():
+            raise RunFailed(f"The network predicts values that are no numbers for {place} examples.")
+        columns = prediction_columns(recipe, np.asarray(output))
+        parts.append(table[["id"]].assign(fit=fit.path.name, role=place, label=table["label"], **columns))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["id", "fit", "role", "label"])
+
+
+def prediction_columns(recipe: Recipe, output: np.ndarray) -> dict[str, np.ndarray]:
+    """Name the network's outputs as predictions.csv has them."""
+    target = recipe.target
+    if isinstance(target, Regression):
+        return {"predicted": output[:, 0].astype(np.float64)}
+    names = [target.positive] if isinstance(target, Binary) else list(target.names)
+    return {f"p_{as_text(name)}": output[:, number].astype(np.float64) for number, name in enumerate(names)}
+
+
+def _batch(recipe: Recipe) -> int:
+    """A prediction needs no gradient, so small inputs go in larger batches."""
+    return min(_LARGEST_BATCH, 2 * recipe.train.batch_size)
+
+
+def _finish(fit: FitFolder, state: State, examples: Examples, seconds: float) -> None:
+    scale = examples.label_scale()
+    outcome = {
+        "epochs": state.epoch,
+        "best_epoch": state.best_epoch + 1,
+        "best_loss": state.best_loss,
+        "label_mean": scale.mean,
+        "label_deviation": scale.deviation,
+        "train": len(examples.table("train")),
+        "seconds": round(sum(row["seconds"] for row in state.history), 3),
+        "wall_seconds": round(seconds, 3),
+    }
+    runfolder.write_json(fit.done, outcome)

@@ -1,0 +1,127 @@
+"""Splits to fits: which folders a run needs, what stands in their settings, and the final network after the folds."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.jobs.local import Job
+from keras_med.recipe.seeds import seed_for
+from keras_med.recipe.words import Final, KFold, Recipe
+from keras_med.runfolder import RunFolder
+
+RUN_FIT = "keras_med.training.fit:run_fit"
+RUN_EXTRACTION = "keras_med.training.extract:run_extraction"
+RUN_ASSEMBLY = "keras_med.training.assemble:run_assembly"
+RUN_PROBE = "keras_med.training.runtime:probe"
+TRIAL = "t000"
+FINAL = "final"
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """The input of a fit, as its settings.json holds it.
+
+    fold: of splits.csv.
+    validation: the place whose loss is watched.
+    predict: the places to be predicted.
+    epochs: most epochs.
+    patience: epochs without a better validation loss after which it stops; None for never.
+    keep: restore the best epoch's weights, or keep the last.
+    start: a fit whose best weights this one starts from.
+    seed: of initial weights, dropout and the order of examples.
+    """
+
+    fold: str
+    validation: str
+    predict: tuple[str, ...]
+    epochs: int
+    patience: int | None
+    keep: str
+    seed: int
+    start: str | None = None
+
+
+def fit_name(fold: str) -> str:
+    """Return the folder name of a fold's fit."""
+    return f"{TRIAL}-{FINAL}" if fold == FINAL else f"{TRIAL}-fold{fold}"
+
+
+def exported_fold(recipe: Recipe) -> str | None:
+    """Return the fold whose network is exported; None for folds without a final network."""
+    if recipe.final is not None:
+        return FINAL
+    return None if isinstance(recipe.split, KFold) else "0"
+
+
+def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict[str, FitPlan]:
+    """Return the plan of each fold but the final network's, under the name of its fit."""
+    plans = {}
+    exported = exported_fold(recipe)
+    for fold in sorted(set(splits["fold"]) - {FINAL}, key=int):
+        places = set(splits.loc[splits["fold"] == fold, "split"])
+        predict = ["validation", "out_of_fold"]
+        predict += ["unlabelled", *(["test"] if with_test else [])] if fold == exported else []
+        plans[fit_name(fold)] = FitPlan(
+            fold=fold,
+            validation="validation" if "validation" in places else "out_of_fold",
+            predict=tuple(place for place in predict if place in places),
+            epochs=recipe.train.epochs,
+            patience=recipe.train.patience,
+            keep="best",
+            seed=seed_for(recipe.seed, f"fit {fold}"),
+        )
+    return plans
+
+
+def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
+    """Return the final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
+    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds}
+    epochs = int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median())
+    best = min(outcomes, key=lambda name: (outcomes[name]["best_loss"], name))
+    return FitPlan(
+        fold=FINAL,
+        validation="validation",
+        predict=("validation", "unlabelled", *(["test"] if with_test else [])),
+        epochs=max(1, epochs),
+        patience=None,
+        keep="last",
+        seed=seed_for(recipe.seed, "fit final"),
+        start=best if final.start == "best_fold" else None,
+    )
+
+
+def write_fit(run: RunFolder, name: str, plan: FitPlan, common: Mapping[str, Any]) -> Job:
+    """Write a fit's settings, unless they stand there, and return its job."""
+    fit = run.fit(name)
+    if not fit.settings.is_file():
+        runfolder.write_json(fit.settings, {**common, "plan": asdict(plan), "identity": _identity(run)})
+    return Job(fit.path, RUN_FIT)
+
+
+def write_job(run: RunFolder, name: str, action: str, settings: Mapping[str, Any]) -> Job:
+    """Write the settings of a job that is no fit, and return it."""
+    fit = run.fit(name)
+    if not fit.settings.is_file():
+        runfolder.write_json(fit.settings, dict(settings))
+    return Job(fit.path, action)
+
+
+def read_plan(fit: Path) -> FitPlan:
+    """Return the plan that a fit's settings hold."""
+    given = runfolder.read_json(fit / "settings.json")["plan"]
+    return replace(FitPlan(**given), predict=tuple(given["predict"]))
+
+
+def _identity(run: RunFolder) -> str:
+    """Hash what the run trains on what: its settings, its splits and the pixels behind them."""
+    digest = hashlib.sha256()
+    digest.update(repr(sorted(runfolder.read_json(run.settings)["settings"].items())).encode())
+    digest.update(run.splits.read_bytes())
+    pixels = pd.read_csv(run.index, usecols=["id", "pixel_hash"], dtype=str)
+    digest.update("".join(pixels["id"] + pixels["pixel_hash"]).encode())
+    return digest.hexdigest()[:24]

@@ -1,0 +1,108 @@
+"""A recipe's network function to the whole model: features, the head the target needs, and what the loss sees."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_med.errors import RecipeError
+from keras_med.recipe.words import Binary, Classes, Recipe, Regression
+
+LOGITS, PROBABILITY, STANDARDISED, PREDICTED = "logits", "probability", "standardised", "predicted"
+
+
+@dataclass(frozen=True)
+class LabelScale:
+    """Mean and deviation of the training labels: a regression head starts at the one and steps in the other."""
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+def build(recipe: Recipe, scale: LabelScale) -> keras.Model:
+    """Call the recipe's network on an image and add the head; what it returns is checked before any training."""
+    image = keras.Input(recipe.image.shape, name="image", dtype="float32")
+    features = recipe.model.network(image, **recipe.model.settings)
+    _check_tensor(features)
+    outputs = _headed(features, recipe, scale) if recipe.model.head else _checked_output(features, recipe)
+    return keras.Model(image, outputs, name="model")
+
+
+def trained_on(model: keras.Model) -> keras.Model:
+    """Return the part of the model that the loss sees: up to the logits, where it has them, for exactness."""
+    names = [layer.name for layer in model.layers]
+    return keras.Model(model.inputs, model.get_layer(LOGITS).output) if LOGITS in names else model
+
+
+def loss_for(recipe: Recipe) -> keras.losses.Loss:
+    """Return the loss that the recipe names, or the one that fits its target."""
+    from_logits = recipe.model.head
+    if isinstance(recipe.target, Regression):
+        losses: dict[str, Any] = {
+            "auto": keras.losses.MeanSquaredError,
+            "mean_squared_error": keras.losses.MeanSquaredError,
+            "mean_absolute_error": keras.losses.MeanAbsoluteError,
+            "huber": keras.losses.Huber,
+        }
+        return _named(losses, recipe)()
+    fitting = keras.losses.BinaryCrossentropy
+    if isinstance(recipe.target, Classes):
+        fitting = keras.losses.SparseCategoricalCrossentropy
+    return _named({"auto": fitting, "crossentropy": fitting}, recipe)(from_logits=from_logits)
+
+
+def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    """Return the optimizer with its schedule over all the epochs that the recipe names."""
+    train = recipe.train
+    rate: Any = train.learning_rate
+    if train.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(train.learning_rate, decay_steps=max(1, steps * train.epochs))
+    kinds: dict[str, Any] = {
+        "adam": keras.optimizers.Adam,
+        "adamw": keras.optimizers.AdamW,
+        "sgd": keras.optimizers.SGD,
+    }
+    return kinds[train.optimizer](learning_rate=rate)
+
+
+def output_width(recipe: Recipe) -> int:
+    """Return how many numbers the network puts out for one image."""
+    return len(recipe.target.names) if isinstance(recipe.target, Classes) else 1
+
+
+def _headed(features: Any, recipe: Recipe, scale: LabelScale) -> Any:
+    if len(features.shape) != 2:
+        remedy = "End it with keras.layers.GlobalAveragePooling2D() or Flatten(), or say Model(network, head=False)."
+        raise RecipeError(f"network() returned shape {features.shape}; expected (batch, features)", remedy=remedy)
+    if isinstance(recipe.target, Regression):
+        standardised = keras.layers.Dense(1, name=STANDARDISED, dtype="float32")(features)
+        return keras.layers.Rescaling(scale.deviation, scale.mean, name=PREDICTED, dtype="float32")(standardised)
+    logits = keras.layers.Dense(output_width(recipe), name=LOGITS, dtype="float32")(features)
+    function = "sigmoid" if isinstance(recipe.target, Binary) else "softmax"
+    return keras.layers.Activation(function, name=PROBABILITY, dtype="float32")(logits)
+
+
+def _check_tensor(features: Any) -> None:
+    if not isinstance(features, keras.KerasTensor):
+        kind = type(features).__name__
+        raise RecipeError(
+            f"network() returned a {kind}; expected one Keras tensor", remedy="End network() with return features."
+        )
+    if any(size is None for size in features.shape[1:]) or not np.all(np.array(features.shape[1:], int) > 0):
+        raise RecipeError(f"network() returned shape {features.shape}; its sizes must be known and above 0")
+
+
+def _checked_output(output: Any, recipe: Recipe) -> Any:
+    expected = (None, output_width(recipe))
+    if tuple(output.shape) != expected:
+        raise RecipeError(f"network() returned shape {output.shape}; with head=False the target needs {expected}")
+    return output
+
+
+def _named(losses: dict[str, Any], recipe: Recipe) -> Any:
+    name = recipe.train.loss
+    if name not in losses:
+        target = type(recipe.target).__name__
+        raise RecipeError(f"train.loss={name!r} does not fit {target}", remedy=f"One of {', '.join(losses)}.")
+    return losses[name]

@@ -1,0 +1,209 @@
+"""Backend, devices, threads and determinism: settled before Keras is imported, or before its first operation.
+
+The only room of `training` that names TensorFlow.
+"""
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from keras_med import runfolder
+from keras_med.errors import EnvironmentProblem, RecipeError
+from keras_med.runfolder import RunFolder
+
+_PACKAGES = (
+    "keras-med",
+    "keras",
+    "tensorflow",
+    "jax",
+    "torch",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "opencv-python",
+)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What a fit runs on; recorded, and obeyed by every worker.
+
+    devices: as typed: auto, cpu, cpu:N or gpu:N.
+    threads: of one process; None for every core.
+    deterministic: ask the backend for repeatable operations.
+    """
+
+    backend: str = "tensorflow"
+    devices: str = "auto"
+    threads: int | None = None
+    deterministic: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return the plain values, as settings.json holds them."""
+        return asdict(self)
+
+
+def environment(runtime: Runtime) -> dict[str, str]:
+    """Return the variables that must stand before Keras is imported."""
+    variables = {
+        "KERAS_BACKEND": runtime.backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "PYTHONHASHSEED": "0",
+    }
+    if _asked(runtime.devices)[0] == "cpu":
+        variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    if runtime.threads:
+        variables |= {"OMP_NUM_THREADS": str(runtime.threads), "OPENBLAS_NUM_THREADS": str(runtime.threads)}
+    return variables
+
+
+def check(runtime: Runtime, batch_size: int) -> None:
+    """Refuse what can be seen to fail without starting the backend."""
+    kind, count = _asked(runtime.devices)
+    if count and batch_size % count:
+        remedy = f"--set train.batch_size={(batch_size // count + 1) * count}"
+        raise RecipeError(f"A batch of {batch_size} cannot be shared by {count} devices evenly.", remedy=remedy)
+    if runtime.backend != "tensorflow" and (count or 1) > 1:
+        remedy = "Leave --devices out, or KERAS_BACKEND=tensorflow."
+        raise RecipeError(
+            f"On {runtime.backend} a fit runs on one device; {kind}:{count} was asked for.", remedy=remedy
+        )
+
+
+def start(runtime: Runtime, seed: int) -> None:
+    """Set threads, devices and seeds in this process; must come before the first operation of the backend."""
+    import keras
+
+    if runtime.backend == "tensorflow":
+        _start_tensorflow(runtime)
+    keras.utils.set_random_seed(seed)
+    if runtime.deterministic and runtime.backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def scope(runtime: Runtime) -> Iterator[int]:
+    """Build and compile inside; yields the number of replicas, each of which takes its part of every batch."""
+    names = _replicas(runtime)
+    if len(names) < 2:
+        yield 1
+        return
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(names).scope():  # one a process: a second object with another model crashes
+        yield len(names)
+
+
+def probe(folder: Path) -> None:
+    """Write environment.json: what this machine is and which devices the fits will have."""
+    run = RunFolder(folder.parent.parent)
+    settings = runfolder.read_json(folder / "settings.json")
+    runtime = Runtime(**settings["runtime"])
+    start(runtime, seed=0)
+    count = max(1, len(_replicas(runtime)))
+    batch = int(settings["batch_size"])
+    if batch % count:
+        remedy = f"--set train.batch_size={(batch // count + 1) * count}, or --devices gpu:1"
+        raise RecipeError(f"A batch of {batch} cannot be shared by {count} devices evenly.", remedy=remedy)
+    name = _device_name(runtime)
+    line = (
+        f"batch {batch} = {count} x {batch // count}, float32, {count} x {name}, {runtime.threads or _cores()} threads"
+    )
+    found = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": _cores(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "packages": packages(),
+        "replicas": count,
+        "line": line,
+        **runtime.settings(),
+    }
+    runfolder.write_json(run.environment, found)
+    runfolder.write_json(folder / "done.json", {"line": line})
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of what decides about numbers; what is not installed is left out."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _asked(devices: str) -> tuple[str, int]:
+    """Return kind and count; a count of 0 means all there are."""
+    match = re.fullmatch(r"(auto|cpu|gpu)(?::([1-9]\d*))?", devices)
+    if not match or (match[1] == "auto" and match[2]):
+        raise RecipeError(f"--devices {devices} is not understood.", remedy="Type auto, cpu, cpu:2 or gpu:1.")
+    return match[1], int(match[2] or (1 if match[1] == "cpu" else 0))
+
+
+def _start_tensorflow(runtime: Runtime) -> None:
+    import tensorflow as tf
+
+    kind, count = _asked(runtime.devices)
+    try:
+        if runtime.threads:
+            tf.config.threading.set_intra_op_parallelism_threads(runtime.threads)
+            tf.config.threading.set_inter_op_parallelism_threads(runtime.threads)
+        if kind == "cpu" and count > 1:
+            (processor,) = tf.config.list_physical_devices("CPU")
+            parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+            tf.config.set_logical_device_configuration(processor, parts)
+    except RuntimeError as error:
+        raise EnvironmentProblem(f"TensorFlow was used before its threads and devices were set: {error}") from None
+
+
+def _replicas(runtime: Runtime) -> list[str]:
+    """Return the names of the devices that share each batch."""
+    kind, count = _asked(runtime.devices)
+    if runtime.backend != "tensorflow":
+        return []
+    if kind == "cpu":
+        return [f"CPU:{number}" for number in range(count)]
+    import tensorflow as tf
+
+    found = len(tf.config.list_physical_devices("GPU"))
+    if kind == "gpu" and found < max(count, 1):
+        what = f"{found} GPUs are visible; --devices {runtime.devices} asks for {max(count, 1)}."
+        raise EnvironmentProblem(
+            what, remedy='Type --devices cpu, or pip install "keras_med[gpu]" for the CUDA libraries.'
+        )
+    return [f"GPU:{number}" for number in range(count or found)]
+
+
+def _device_name(runtime: Runtime) -> str:
+    names = _replicas(runtime)
+    if names and names[0].startswith("GPU"):
+        import tensorflow as tf
+
+        device = tf.config.list_physical_devices("GPU")[0]
+        return str(tf.config.experimental.get_device_details(device).get("device_name", "GPU"))
+    return _processor()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

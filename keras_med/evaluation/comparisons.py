@@ -38,16 +38,20 @@ def log_loss_improvement(
         kind: "binary" reads the probability of the last class alone, "classes" that of each.
     """
     expected = 2 if kind == "binary" else len(classes)
-    if len(shares) != expected or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-3:
-        raise DataError(f"Expected one positive share a class, summing to 1; came {list(shares)}.")
+    if len(shares) != expected or min(shares) < 0 or abs(sum(shares) - 1) > 1e-3:
+        raise DataError(f"Expected one share a class, summing to 1; came {list(shares)}.")
     if kind == "binary":
         truth, p = binary_arrays(predictions, classes)
         own, place = np.where(truth == 1, p, 1 - p), truth.astype(np.int64)
     else:
         place, p = class_arrays(predictions, classes)
         own = p[np.arange(len(place)), place]
+    patients = patients_of(predictions)
+    if min(shares) == 0:
+        why = "a class has no training example, so the constant's log loss is no measure"
+        return entry(np.nan, Interval(reason=why), n=len(place), patients=patients.count if patients.known else None)
     plain = metrics.surprise(np.asarray(shares, dtype=np.float64)[place])
-    return relative_gain(metrics.surprise(own), plain, patients_of(predictions), seed=seed, resamples=resamples)
+    return relative_gain(metrics.surprise(own), plain, patients, seed=seed, resamples=resamples)
 
 
 def relative_gain(losses: Floats, plain: Floats, patients: Patients, *, seed: int, resamples: int = RESAMPLES) -> Entry:

@@ -24,8 +24,9 @@ UNDEFINED = {
     "average_precision": "no positive example",
     "calibration": "needs both classes, and predictions that differ and do not separate them completely",
     "recall": "no example of the class",
-    "macro": "a class has no example",
-    "weighted": "no example",
+    "macro": "a class has no example, or was never called",
+    "balanced_accuracy": "a class has no example",
+    "weighted": "a class was never called, or there is no example",
 }
 
 MOST_DECADES = 15  # beyond that the label is no age and a table by tens says nothing
@@ -77,6 +78,7 @@ def binary(labels: npt.ArrayLike, p: npt.ArrayLike, threshold: float = 0.5) -> d
         "precision": ratio(hit, hit + false_alarm),
         "npv": ratio(rejected, rejected + miss),
         "accuracy": ratio(hit + rejected, len(truth)),
+        "balanced_accuracy": (ratio(hit, hit + miss) + ratio(rejected, rejected + false_alarm)) / 2,
         "f1": ratio(2 * hit, 2 * hit + false_alarm + miss),
         "auroc": float(roc_auc_score(positive, chance)) if both else np.nan,
         "average_precision": float(average_precision_score(positive, chance)) if positive.any() else np.nan,

@@ -98,6 +98,8 @@ def binary(labels: Floats, p: Floats, threshold: float, patients: Patients) -> S
             "precision": metrics.ratios(hit, hit + false_alarm),
             "npv": metrics.ratios(rejected, rejected + miss),
             "accuracy": metrics.ratios(hit + rejected, count),
+            "balanced_accuracy": (metrics.ratios(hit, hit + miss) + metrics.ratios(rejected, rejected + false_alarm))
+            / 2,
             "f1": metrics.ratios(2 * hit, 2 * hit + false_alarm + miss),
             **rank(weights),
             "brier": metrics.ratios(squares, count),

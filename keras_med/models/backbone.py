@@ -45,8 +45,9 @@ def freeze(start: keras.KerasTensor, end: keras.KerasTensor, *, frozen: Frozen, 
     """Freeze the layers between two tensors, or a part of them.
 
     Dropout inside the frozen part gets rate 0: EfficientNetB2 has 16 of them, and one live Dropout is enough to make
-    the features of a frozen backbone random in training. BatchNorm is synchronized, or each replica would keep
-    statistics of its own; with `hold_statistics` it stays in inference mode even in the part that is trained.
+    the features of a frozen backbone random in training. With `hold_statistics`, BatchNorm stays in inference mode even
+    in the part that is trained. Where it is trained it is synchronized, or each replica would keep statistics of its
+    own; only TensorFlow has replicas and can do so.
     """
     layers = layers_between(start, end)
     for layer in layers[: count_frozen(layers, frozen)]:
@@ -55,8 +56,8 @@ def freeze(start: keras.KerasTensor, end: keras.KerasTensor, *, frozen: Frozen, 
             layer.rate = 0.0
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.synchronized = True
             layer.trainable = layer.trainable and not hold_statistics
+            layer.synchronized = layer.trainable and keras.backend.backend() == "tensorflow"
 
 
 def count_frozen(layers: list[keras.Layer], frozen: Frozen) -> int:

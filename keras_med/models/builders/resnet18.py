@@ -70,4 +70,4 @@ def _convolution(maps: keras.KerasTensor, filters: int, size: int, stride: int, 
 
 def _normalisation(name: str) -> keras.layers.BatchNormalization:
     """Normalise with PyTorch's constants; its momentum of 0.1 is called 0.9 here."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, name=name)
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)

@@ -1,7 +1,6 @@
 """python -m keras_med.verify MODEL: prove again, on this machine, that an export gives the answers it was made with."""
 
 import argparse
-import os
 
 from keras_med import terminal
 from keras_med.export.verify import verify
@@ -10,7 +9,6 @@ from keras_med.inference.load import find_model
 
 def command(arguments: argparse.Namespace) -> int:
     """Verify one model and tell what was found."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # or TensorFlow talks of CUDA on every machine without it
     result = verify(find_model(arguments.model))
     if arguments.json:
         print(result.to_json())

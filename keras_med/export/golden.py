@@ -1,7 +1,7 @@
 """A seed to golden images: varied, whole grey levels of 0-255, the same on every machine, and never a patient's.
 
 Everything is made of PCG64's raw numbers, whose stream NumPy guarantees (that of `Generator.random` it does not), and
-of single additions, multiplications and divisions, which IEEE 754 rounds alike everywhere; sines and long sums differ between machines.
+of single additions, multiplications and divisions, which IEEE 754 rounds alike everywhere; sines and sums do not.
 """
 
 import hashlib

@@ -1,12 +1,14 @@
 """A `.keras` file to a network, in safe mode, with what is wrong with the file said in a sentence."""
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_med.errors import DataError, EnvironmentProblem
+from keras_med.export.quiet import tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +19,7 @@ _SQUASHING = ("softmax", "sigmoid")
 
 def load_network(file: Path) -> "keras.Model":
     """Load a `.keras` file; refuse one that is cut off, holds Python code or comes from another Keras major.minor."""
+    tensorflow()
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -37,8 +40,10 @@ def load_network(file: Path) -> "keras.Model":
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         # Keras has no error class of its own here: anything between KeyError and TypeError, over several lines
+        unknown = re.search(r"Could not locate class '(\w+)'", str(error))
+        reason = f"nobody registered the class {unknown[1]}" if unknown else _first_line(error)
         raise DataError(
-            f"The network cannot be loaded: {_first_line(error)}",
+            f"The network cannot be loaded: {reason}",
             where=str(file),
             remedy="Register layers of your own by @keras.saving.register_keras_serializable() and import them.",
         ) from error

@@ -14,6 +14,7 @@ import numpy as np
 from keras_med.errors import RunFailed
 from keras_med.export import golden, manifest
 from keras_med.export.network import before_last_activation, load_network
+from keras_med.export.quiet import tensorflow
 from keras_med.export.verify import verify_in_fresh_process
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def export(model_file: Path, folder: Path, description: Mapping[str, Any]) -> No
 
 
 def _write(model_file: Path, folder: Path, description: Mapping[str, Any]) -> None:
+    tf = tensorflow()
     import keras
-    import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")  # the recorded answers are a processor's in float32, not TF32's
@@ -165,8 +166,7 @@ def _sync(folder: Path) -> None:
 @contextmanager
 def _disk_full_told(folder: Path) -> Iterator[None]:
     """Turn TensorFlow's own word for a full disk into the system's, which every command tells alike."""
-    import tensorflow as tf
-
+    tf = tensorflow()
     try:
         yield
     except tf.errors.OpError as error:

@@ -14,11 +14,12 @@ import numpy as np
 
 from keras_med.errors import RunFailed, five_of
 from keras_med.export import golden, manifest
+from keras_med.export.quiet import tensorflow
 
 TOLERANCE = 1e-4  # |a - b| <= TOLERANCE * max(1, |a|)
 BATCHES = (1, 3, 7)
 _PASSES = 2
-_NOISE = re.compile(r"^(\d{4}-\d\d-\d\d |[IWEF]\d{4} |WARNING|To enable|\s*$)")  # TensorFlow's own lines on stderr
+_NATIVE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d )")  # log lines of TensorFlow's C++ on stderr
 Answer = Callable[[np.ndarray], np.ndarray]
 
 
@@ -119,18 +120,18 @@ def verify(folder: Path) -> VerifyResult:
 
 def verify_in_fresh_process(folder: Path) -> VerifyResult:
     """Verify in a process that shares nothing with the exporting one and uses no GPU."""
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_source()), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, "-m", "keras_med.verify", str(folder.resolve()), "--json"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode == 0:
         return VerifyResult.from_json(ended.stdout)
-    told = [line for line in ended.stderr.splitlines() if not _NOISE.match(line)]
-    reason = "\n".join(told[:4]) or f"its process ended with {ended.returncode}"
-    raise RunFailed(f"The export does not answer as the network does, and was removed: {reason}")
+    told = [line for line in ended.stderr.splitlines() if line.strip() and not _NATIVE.match(line)]
+    reason = "\n".join(told[:4]) or f"The process that verifies ended with {ended.returncode}."
+    raise RunFailed(f"The export failed its check. {reason}")
 
 
-_RECORDED = {"serve": "served", "logits": "outputs"}
+_RECORDED = {"logits": "outputs", "serve": "served"}
 
 
 def _formats(folder: Path) -> dict[str, dict[str, Answer]]:
@@ -139,8 +140,7 @@ def _formats(folder: Path) -> dict[str, dict[str, Answer]]:
 
 
 def _saved_model(folder: Path) -> dict[str, Answer]:
-    import tensorflow as tf
-
+    tf = tensorflow()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     loaded = tf.saved_model.load(str(folder))  # kept by the functions below: its variables live as long as it does
 

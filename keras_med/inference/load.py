@@ -10,6 +10,7 @@ import numpy as np
 from keras_med.errors import DataError, EnvironmentProblem, RecipeError, five_of
 from keras_med.export import manifest
 from keras_med.export.network import load_network
+from keras_med.export.quiet import tensorflow
 
 if TYPE_CHECKING:
     import keras
@@ -74,8 +75,7 @@ def find_model(reference: str) -> Path:
 def load_model(folder: Path, *, trust: bool = False) -> LoadedModel:
     """Load an export; a file that is not as it was written is refused by name, unless the user trusts it."""
     content, changed = _checked(folder, trust)
-    import tensorflow as tf
-
+    tf = tensorflow()
     try:
         loaded = tf.saved_model.load(str(folder))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:

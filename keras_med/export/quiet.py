@@ -1,0 +1,33 @@
+"""TensorFlow without the lines it writes to stderr while it is imported, which no setting of its own keeps back."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def tensorflow() -> Any:
+    """Import TensorFlow; what goes wrong still raises, talk of absent CUDA and of oneDNN is dropped."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in sys.modules:
+        return sys.modules["tensorflow"]
+    with _stderr_dropped():
+        imported = importlib.import_module("tensorflow")
+        imported.config.list_physical_devices("GPU")  # where there is none, the first question says so as an error
+    return imported
+
+
+@contextmanager
+def _stderr_dropped() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: the lines come from C++, before its own log levels are read."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -16,7 +16,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-from keras_med.data.dicom_scan import ALLOWED, DEFLATED, FIRST_BYTES, Plain, parse_meta, scan
+from keras_med.data.dicom_scan import ALLOWED, DEFLATED, FIRST_BYTES, SOUND, Plain, parse_meta, scan
 from keras_med.data.values import LARGEST_BYTES
 from keras_med.errors import DataError
 
@@ -67,13 +67,13 @@ def tags_of(dataset: pydicom.Dataset) -> dict[str, Plain]:
     """Return the allowed tags of a pydicom dataset as plain values."""
     meta = getattr(dataset, "file_meta", None)
     tags: dict[str, Plain] = {}
-    for keyword in ALLOWED:
+    for keyword, (_, kind) in ALLOWED.items():
         source = meta if keyword == "TransferSyntaxUID" else dataset
         try:
             value = _plain(source.get(keyword) if source is not None else None)
         except Exception:  # one unreadable value, of whatever kind, is as good as an absent one
             continue
-        if value is not None:
+        if value is not None and _is_sound(value, kind):
             tags[keyword] = value
     return tags
 
@@ -135,6 +135,11 @@ def _inflated(file: IO[bytes], place: int) -> int:
     except zlib.error:
         return total
     return total
+
+
+def _is_sound(value: Plain, kind: str) -> bool:
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(not isinstance(part, str) or (kind in SOUND and bool(SOUND[kind].fullmatch(part))) for part in parts)
 
 
 def _plain(value: object) -> Plain:

@@ -4,8 +4,6 @@ Plain grey pixels are read straight from the file at the place that the header s
 pydicom and its decoders, after the sizes that the header and each compressed frame claim have been compared.
 """
 
-import re
-import struct
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +19,7 @@ from pydicom.uid import UID
 from keras_med.data.dicom_headers import open_dataset, quiet, tags_of, unreadable
 from keras_med.data.dicom_scan import EXPLICIT, IMPLICIT, Plain, Scan, scan
 from keras_med.data.dicom_tables import with_palette
+from keras_med.data.jpeg_streams import claimed_size, is_sound_jpeg
 from keras_med.data.values import check_size
 from keras_med.errors import DataError
 
@@ -28,8 +27,17 @@ INSTALL = 'pip install "keras_med[dicom]"'
 GREY = ("MONOCHROME1", "MONOCHROME2")
 NATIVE = (EXPLICIT, IMPLICIT, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
 JPEG = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70))
+NO_PICTURES = {
+    "SR": "report",
+    "DOC": "document",
+    "PR": "presentation state",
+    "KO": "selection of key objects",
+    "REG": "registration",
+    "RTPLAN": "treatment plan",
+    "RTSTRUCT": "set of contours",
+}
+PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
-_JPEG_FRAME = re.compile(rb"\xff([\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf\xf7])..(.)(..)(..)(.)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +113,9 @@ def _load_any(path: Path, frame: int | None) -> Stored:
     tags = tags_of(dataset)
     pixels = next((key for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if key in dataset), None)
     if pixels is None or "Rows" not in tags or "Columns" not in tags:
+        kind = NO_PICTURES.get(str(tags.get("Modality")))
         raise DataError(
-            f"a DICOM file without pixels ({tags.get('Modality') or 'of no stated modality'})",
+            f"a DICOM file without pixels{f' (a {kind})' if kind else ''}",
             where=where,
             remedy="Reports, plans and damaged files hold no picture: leave the file out.",
         )
@@ -122,7 +131,7 @@ def _load_any(path: Path, frame: int | None) -> Stored:
             len(content) if isinstance(content, bytes) else 0, (bits * 2 // 3 if halved else bits) // 8, where
         )
     else:
-        _check_frames(dataset, frames, (rows, columns), where)
+        _check_frames(dataset, frames, (rows, columns, samples), decoder, where)
     array = _decoded(decoder, dataset, frame, where)
     wanted = frames if frame is None else 1
     if array.size != wanted * rows * columns * samples:
@@ -205,40 +214,27 @@ def _name(syntax: UID) -> str:
     return syntax.name if syntax in pydicom.uid.UID_dictionary else "of an unknown UID"
 
 
-def _check_frames(dataset: pydicom.Dataset, frames: int, size: tuple[int, int], where: str) -> None:
+def _check_frames(
+    dataset: pydicom.Dataset, frames: int, size: tuple[int, int, int], decoder: Decoder, where: str
+) -> None:
     """Refuse a compressed frame that claims more than the header: its decoder would allocate that."""
+    strictly, bits = _plugin(decoder) == "gdcm" and decoder.UID in JPEG, int(dataset.BitsAllocated)
     try:
         for content in generate_frames(dataset.PixelData, number_of_frames=frames):
             claimed = claimed_size(content)
             if claimed is not None and (claimed[0] > size[0] or claimed[1] > size[1] or claimed[2] > 4):
-                raise damaged(
-                    f"a compressed frame of {claimed[0]} x {claimed[1]} x {claimed[2]} values "
-                    f"in a picture of {size[0]} x {size[1]}",
-                    where,
-                )
+                raise damaged(f"a compressed frame of {claimed} values in a picture of {size}", where)
+            if strictly and not is_sound_jpeg(content, size, bits):
+                raise damaged("a compressed frame that is cut short or out of order", where)
     except DataError:
         raise
     except Exception as error:  # damaged encapsulation raises many things within pydicom
         raise damaged(f"compressed pixels that cannot be taken apart ({type(error).__name__})", where) from None
 
 
-def claimed_size(content: bytes) -> tuple[int, int, int] | None:
-    """Return rows, columns and components as a JPEG, JPEG-LS or JPEG 2000 code stream states them, if it is one."""
-    start = content.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start >= 0 and len(content) >= start + 42:
-        right, bottom, left, top = struct.unpack_from(">IIII", content, start + 8)
-        return bottom - top, right - left, struct.unpack_from(">H", content, start + 40)[0]
-    if content[:2] == b"\xff\xd8":
-        found = _JPEG_FRAME.search(content, 2)
-        if found is not None:
-            rows, columns = (int.from_bytes(found[group], "big") for group in (3, 4))
-            return rows, columns, found[5][0]
-    return None
-
-
 def _decoded(decoder: Decoder, dataset: pydicom.Dataset, frame: int | None, where: str) -> np.ndarray:
     try:
-        array, _ = decoder.as_array(dataset, index=frame, raw=False)
+        array, _ = decoder.as_array(dataset, index=frame, raw=False, decoding_plugin=_plugin(decoder))
     except Exception as error:  # pydicom, its plugins and the codecs raise whatever they like on damaged data
         remedies = ["Copy or export the file again, or leave it out."]
         if decoder.UID not in NATIVE:
@@ -253,6 +249,11 @@ def _decoded(decoder: Decoder, dataset: pydicom.Dataset, frame: int | None, wher
             remedy="\n".join(remedies),
         ) from None
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _plugin(decoder: Decoder) -> str:
+    """Choose one plugin: trying all on a damaged file would end at GDCM, which may take the whole process with it."""
+    return next((name for name in PLUGINS if name in decoder.available_plugins), "")
 
 
 def _complete() -> bool:

@@ -7,6 +7,7 @@ a missing preamble) is left to pydicom, so the two must agree where it answers, 
 No tag that is not listed here is ever read.
 """
 
+import re
 import struct
 from dataclasses import dataclass
 from typing import IO
@@ -57,6 +58,13 @@ BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 FIRST_BYTES, MOST_BYTES = 8192, 4 * 1024**2  # a plain header is smaller; what is larger goes to pydicom
 PIXELS, DEEPEST = 0x7FE00010, 16
 
+# A damaged length lets a value run on into the next element, which may be the patient's name: such a value is none.
+SOUND = {
+    "CS": re.compile(r"[A-Za-z0-9_ .+/-]{1,16}"),
+    "AS": re.compile(r"[0-9]{3}[DWMY]"),
+    "UI": re.compile(r"[A-Za-z0-9._-]{1,64}"),  # public sets have UIDs with letters
+    "LO": re.compile(r"[^\x00-\x1f\x7f]{1,64}"),
+}
 _NAMES = {tag: (keyword, kind) for keyword, (tag, kind) in ALLOWED.items()}
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -207,4 +215,6 @@ def _text(text: str, kind: str) -> Plain:
         values: list[Plain] = [number(part) if part.strip() else None for part in parts]
     else:
         values = [part.strip(" \0") or None for part in parts]
+        if not all(part is None or SOUND[kind].fullmatch(str(part)) for part in values):
+            raise ValueError("not a sound value")
     return values[0] if len(values) == 1 else tuple(values)

@@ -28,7 +28,7 @@ OTHERS = {
 }
 TIFF_TYPES = {1: "B", 2: "c", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q"}
 MOST_TIFF_ENTRIES = 4096
-_SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker in JPEG data: no stuffing, restart or fill byte
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker in JPEG data: no stuffing, restart or fill byte
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def read_header(content: bytes, *, where: str) -> RasterHeader:
             return _jpeg(content, where)
         if content[:4] in TIFFS:
             return _tiff(content, where)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, LookupError, ValueError) as error:
         raise damaged("its header is cut short or damaged", where) from error
     raise DataError(
         f"{_what_it_is(content)}, not a PNG, JPEG or TIFF picture",
@@ -131,7 +131,7 @@ def _jpeg(content: bytes, where: str) -> RasterHeader:
     size: tuple[int, int, int, int] | None = None
     orientation, place = 1, 2
     while True:
-        found = _SCAN_END.search(content, place)
+        found = MARKER.search(content, place)
         if found is None:
             raise damaged("a JPEG that is cut short: its end is missing", where)
         marker, place = content[found.end() - 1], found.end()
@@ -246,5 +246,5 @@ def _exif_orientation(exif: bytes) -> int:
     """Return the orientation, or upright where the EXIF part cannot be read: pictures do not depend on it otherwise."""
     try:
         return tiff_tags(exif)[0].get(274, (1,))[0]
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, LookupError, ValueError):
         return 1

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.lib import format as npy
 from keras_med.data.values import check_size
 from keras_med.errors import DataError
 
+HEADER_FAULTS = (ValueError, TypeError, SyntaxError, TokenError, EOFError, RecursionError, MemoryError, OverflowError)
 DAMAGED = "Write the file again with numpy.save, or leave it out."
 
 
@@ -158,7 +160,7 @@ def _header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype]:
             raise ValueError("another version")
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = reader(file)
-    except (ValueError, TypeError, EOFError, SyntaxError, RecursionError, MemoryError, OverflowError) as error:
+    except HEADER_FAULTS as error:
         raise DataError(f"not a NumPy array ({type(error).__name__})", where=where, remedy=DAMAGED) from None
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise DataError(

@@ -19,6 +19,7 @@ from keras_med import runfolder
 from keras_med.data.dicom_headers import Plain, read_header
 from keras_med.data.file_lists import Found, decodable, printable, stem, walk, with_excluded
 from keras_med.data.identifiers import key_file, keyed_hash, plain_text, read_key
+from keras_med.data.location import default_cache
 from keras_med.errors import DataError
 from keras_med.jobs.local import Job, run_here, run_jobs
 from keras_med.terminal import Counter
@@ -86,7 +87,7 @@ def read_headers(folder: Path) -> None:
 
 def _read(found: list[Found]) -> pd.DataFrame:
     """Read the headers that the cache does not hold."""
-    cache, key = _cache() / "headers", key_file()
+    cache, key = default_cache() / "headers", key_file()
     mark = keyed_hash("headers", read_key(key))  # with another key, other hashes
     counts = {}
     for start in range(0, len(found), ROWS):
@@ -179,18 +180,10 @@ def _numbers(value: Plain) -> list[float]:
 def _ids(instances: list[str], found: list[Found]) -> list[str]:
     """Choose each file's id: its UID, its name, its path: the first that is legal and that no other file has."""
     stems = [stem(item.file) for item in found]
-    uids, names = Counts(instances), Counts(stems)
+    counts, names = Counts(instances), Counts(stems)
+    legal = {uid for uid, count in counts.items() if count == 1 and len(uid) <= 64 and _UID.fullmatch(uid)}
     chosen = []
     for uid, name, item in zip(instances, stems, found, strict=True):
-        if uids[uid] == 1 and len(uid) <= 64 and _UID.fullmatch(uid):
-            chosen.append(uid)
-        else:
-            chosen.append(name if names[name] == 1 and name not in uids else item.name)
+        own = name if names[name] == 1 and name not in legal else item.name
+        chosen.append(uid if uid in legal else own)
     return chosen
-
-
-def _cache() -> Path:
-    """Name the user's cache."""
-    own = os.environ.get("KERAS_MED_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(own or Path(base) / "keras_med").expanduser()

@@ -59,7 +59,8 @@ def folders(root: Path, labels: Mapping[str, object] | None = None) -> pd.DataFr
             left_out.append((printable(item.name), printable(item.path), reason))
         else:
             rows.append((item.name, item.path, parts[depth], SPLITS.get(parts[0].lower(), "")))
-    _check_folders(root, {row[2] for row in rows}, labels)
+    parts_of = [item.name.split("/") for item in found]
+    _check_folders(root, {parts[depth] for parts in parts_of if len(parts) > depth + 1}, labels)
     table = pd.DataFrame(rows, columns=["id", "path", "label", "split"])
     if labels is not None:
         table["label"] = pd.Series([labels[name] for name in table["label"]])

@@ -68,7 +68,7 @@ def strata_of(labels: pd.Series, kind: str) -> tuple[Integers, tuple[str, ...]]:
     if kind == "regression":
         bins = max(1, min(_BINS, len(labels) // _BINS))
         ranks = labels.astype(float).rank(method="average")  # equal labels share a bin, in whatever order they stand
-        return ((ranks - 0.5) * bins // len(labels)).to_numpy(np.int64), ()
+        return ((ranks - 0.5) * bins // len(labels)).to_numpy().astype(np.int64), ()
     codes, names = pd.factorize(labels.map(str), sort=True)
     return codes.astype(np.int64), tuple(names)
 

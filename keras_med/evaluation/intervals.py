@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+from scipy import special
 
 Floats = npt.NDArray[np.float64]
 # Patient weights (sets x patients) to one figure a set, for each metric; NaN where a set leaves it undefined.
@@ -125,20 +125,20 @@ def bca(value: float, replicates: Floats, jackknife: Floats, patients: int) -> I
     Hesterberg's (What teachers should know about the bootstrap, 2015, section 4.3).
     """
     below = (replicates < value).mean() + (replicates == value).mean() / 2
-    shift = stats.norm.ppf(np.clip(below, 0.5 / len(replicates), 1 - 0.5 / len(replicates)))
+    shift = special.ndtri(np.clip(below, 0.5 / len(replicates), 1 - 0.5 / len(replicates)))
     pull = jackknife.mean() - jackknife
     power = (pull**2).sum() ** 1.5
     acceleration = (pull**3).sum() / (6 * power) if power > 0 else 0.0
-    reach = np.sqrt(patients / (patients - 1)) * stats.t.ppf(0.975, patients - 1)
+    reach = np.sqrt(patients / (patients - 1)) * special.stdtrit(patients - 1, 0.975)
     tails = shift + np.array([-reach, reach])
-    levels = stats.norm.cdf(shift + tails / np.maximum(1 - acceleration * tails, 0.1))
+    levels = special.ndtr(shift + tails / np.maximum(1 - acceleration * tails, 0.1))
     low, high = np.quantile(replicates, levels)
     return Interval(float(low), float(high))
 
 
 def jackknife_interval(value: float, jackknife: Floats, patients: int) -> Interval:
     """Give the t interval from leaving out patients."""
-    reach = float(stats.t.ppf(0.975, patients - 1) * np.sqrt(jackknife_variance(jackknife)))
+    reach = float(special.stdtrit(patients - 1, 0.975) * np.sqrt(jackknife_variance(jackknife)))
     return Interval(value - reach, value + reach)
 
 
@@ -160,14 +160,14 @@ def outer(one: Interval, two: Interval) -> Interval:
 def logit_interval(value: float, replicates: Floats, patients: int) -> Interval:
     """Give a t interval on the logit scale, so that a share near 0 or 1 keeps a skewed one inside them."""
     deviation = replicates.std(ddof=1) * np.sqrt(patients / (patients - 1))
-    reach = stats.t.ppf(0.975, patients - 1) * deviation / (value * (1 - value))
+    reach = special.stdtrit(patients - 1, 0.975) * deviation / (value * (1 - value))
     centre = special.logit(value)
     return Interval(float(special.expit(centre - reach)), float(special.expit(centre + reach)))
 
 
 def wilson(share: float, size: float, level: float = 0.95) -> Interval:
     """Give Wilson's interval of a share; the size may be an effective one, not whole."""
-    z = stats.norm.ppf(0.5 + level / 2)
+    z = special.ndtri(0.5 + level / 2)
     middle = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
     # At the ends rounding would leave a hair.

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from keras_med.errors import DataError, five_of
@@ -82,8 +81,3 @@ def as_text(label: object) -> str:
     if isinstance(label, (bool, np.bool_)) or (isinstance(label, (float, np.floating)) and float(label).is_integer()):
         return str(int(label))
     return str(label)
-
-
-def rows_of(mask: npt.NDArray[np.bool_]) -> str:
-    """Name the first rows of a mask for an error."""
-    return "rows " + five_of([str(row) for row in np.flatnonzero(mask)])

@@ -44,7 +44,7 @@ def exact(sums: Floats) -> Floats:
     A matrix product may add in another order with another number of threads; on this grid (2^-52 of the largest
     possible total) every order gives the same bits, so the same seed gives the same interval anywhere.
     """
-    largest = np.abs(sums).max(axis=0) * len(sums)
+    largest = np.abs(sums).max(axis=0, initial=0.0) * len(sums)
     grid = 2.0 ** (np.ceil(np.log2(np.where(largest > 0, largest, 1.0))) - 52)
     return np.round(sums / grid) * grid
 
@@ -53,12 +53,13 @@ def regression(labels: Floats, predicted: Floats, patients: Patients) -> Statist
     """Prepare the regression metrics for weighting."""
     error = predicted - labels
     # Centred, or squares would lose the digits that a small spread around a large mean needs.
-    off, place = error - error.mean(), labels - labels.mean()
+    middle, centre = (float(each.mean()) if len(each) else 0.0 for each in (error, labels))
+    off, place = error - middle, labels - centre
     parts = metrics.decades(labels)
     rows = [np.ones_like(error), np.abs(error), error**2, off, off**2, place, place**2]
     for part in parts.values():
         rows += [part.astype(np.float64), np.where(part, np.abs(error), 0.0)]
-    sums, middle = patients.sums(*rows), error.mean()
+    sums = patients.sums(*rows)
 
     def statistic(weights: Floats) -> dict[str, Floats]:
         total = (weights @ sums).T

@@ -1,5 +1,7 @@
 """Tensors under PyTorch's names and in its order of axes to a Keras graph's weights."""
 
+import contextlib
+import zipfile
 from pathlib import Path
 
 import keras
@@ -12,18 +14,25 @@ Arrays = dict[str, list[np.ndarray]]
 
 
 def read(path: Path, layers: list[keras.Layer]) -> Arrays:
-    """Read a .safetensors or .npz file into arrays by layer name; KeyError names a tensor that is not there.
+    """Read a .safetensors or .npz file into arrays by layer name; layers whose tensors are not there are left out.
 
     A layer is named as its module in PyTorch, with _ for each dot: layer1_0_conv1 for layer1.0.conv1.
     """
     tensors = {name.replace(".", "_"): tensor for name, tensor in _tensors(path).items()}
-    return {layer.name: _of_layer(layer, tensors) for layer in layers}
+    arrays = {}
+    for layer in layers:
+        with contextlib.suppress(KeyError):
+            arrays[layer.name] = _of_layer(layer, tensors)
+    return arrays
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                return dict(archive)
+        except zipfile.BadZipFile as problem:
+            raise ValueError(str(problem)) from problem
     try:
         import safetensors
         import safetensors.numpy

@@ -9,6 +9,7 @@ import numpy as np
 from keras_med.errors import EnvironmentProblem
 from keras_med.models import backbone
 
+SUFFIXES = (".h5", ".safetensors", ".npz")
 HDF5_BEGINS = b"\x89HDF\r\n\x1a\n"
 
 Arrays = dict[str, list[np.ndarray]]
@@ -28,8 +29,10 @@ def load(path: Path, name: str, start: keras.KerasTensor, end: keras.KerasTensor
             from keras_med.models import torch_layout
 
             arrays = torch_layout.read(path, layers)
-    except (OSError, KeyError, ValueError) as problem:
-        raise unusable(path, f"cannot be read to its end; it may be cut short ({_short(problem)})", remedy) from problem
+    except KeyError as problem:
+        raise unusable(path, f"does not hold weights as Keras writes them ({_short(problem)})", remedy) from problem
+    except (OSError, ValueError) as problem:
+        raise unusable(path, f"cannot be read, it may be cut short ({_short(problem)})", remedy) from problem
     _set(layers, arrays, path=path, name=name, remedy=remedy)
 
 
@@ -48,6 +51,8 @@ def refuse_other_formats(path: Path, *, remedy: str) -> None:
         head = file.read(512)
     if head.lstrip()[:1] == b"<":
         raise unusable(path, "is a web page saved under this name, not weights", remedy)
+    if path.suffix not in SUFFIXES:
+        raise unusable(path, f"is none of {', '.join(SUFFIXES)}; other formats can run code when they are read", remedy)
     if path.suffix == ".h5" and not head.startswith(HDF5_BEGINS):
         raise unusable(path, "is not an HDF5 file", remedy)
 

@@ -206,7 +206,7 @@ def test_batch_normalisation_is_synchronized_where_it_is_trained():
     ],
 )
 def test_a_wrong_setting_is_told_with_what_is_right(name, settings, channels, part):
-    with pytest.raises(RecipeError, match="(?s).") as caught:
+    with pytest.raises(RecipeError) as caught:
         build(name, channels, **settings)
     assert part in str(caught.value)
 

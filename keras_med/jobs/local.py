@@ -2,10 +2,9 @@
 
 A job is done when its folder holds done.json, so running a list again skips what is finished. A process that a signal
 ends takes nobody with it: a pool would break as a whole, single processes do not. They die with this program, however
-it ends, because the server that made them does, and they ask the kernel to follow it (PR_SET_PDEATHSIG).
+it ends, because each of them waits for that in a thread.
 """
 
-import ctypes
 import importlib
 import multiprocessing
 import multiprocessing.connection
@@ -13,6 +12,7 @@ import multiprocessing.forkserver
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -198,6 +198,15 @@ def _method() -> str:
 
 
 def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    """End this process as soon as the program that asked for it has ended, however that ended.
+
+    Not PR_SET_PDEATHSIG: it follows the fork server, which lives as long as one of its children holds its pipe.
+    """
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=follow, daemon=True, name="parent-watch").start()

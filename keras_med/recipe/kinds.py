@@ -45,7 +45,7 @@ def check(value: object, kind: object) -> object:
     """Return the value in the kind's own form (a list becomes a tuple, an int a float), or raise Mismatch."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return _check_bounds(check(value, arguments[0]), kind)
+        return _check_bounds(value, kind)
     if origin is Literal:
         return _check_choice(value, kind)
     if origin in (Union, types.UnionType):
@@ -98,10 +98,14 @@ def near(name: str, names: list[str]) -> str:
 
 
 def _check_bounds(value: object, kind: object) -> object:
-    bounds = get_args(kind)[1]
-    if isinstance(bounds, Within) and not bounds.allows(float(value)):  # type: ignore[arg-type]
+    plain, bounds = get_args(kind)[:2]
+    try:
+        number = check(value, plain)
+    except Mismatch:
+        raise Mismatch(describe(kind)) from None
+    if isinstance(bounds, Within) and isinstance(number, (int, float)) and not bounds.allows(number):
         raise Mismatch(describe(kind))
-    return value
+    return number
 
 
 def _check_choice(value: object, kind: object) -> object:

@@ -275,11 +275,11 @@ class Parameter:
 
 def network_settings(network: Callable[..., Any]) -> dict[str, Parameter]:
     """Return the keyword-only parameters of a network; a RecipeError names one without annotation or default."""
-    hints = typing.get_type_hints(network, include_extras=True)
+    parameters = inspect.signature(network).parameters.items()
+    keywords = {name: parameter for name, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
+    hints = _annotations(network, list(keywords))
     found = {}
-    for name, parameter in inspect.signature(network).parameters.items():
-        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            continue
+    for name, parameter in keywords.items():
         if name == "head":
             raise RecipeError("network()'s parameter 'head' is a word of Model", remedy="Give it another name.")
         if name not in hints or parameter.default is inspect.Parameter.empty:
@@ -288,6 +288,14 @@ def network_settings(network: Callable[..., Any]) -> dict[str, Parameter]:
             )
         found[name] = Parameter(hints[name], parameter.default)
     return found
+
+
+def _annotations(network: Callable[..., Any], names: list[str]) -> dict[str, Any]:
+    """Evaluate the annotations of some parameters; the image's may name Keras, which nobody has imported yet."""
+    plain = inspect.unwrap(network)
+    own = getattr(plain, "__annotations__", {})
+    chosen = types.SimpleNamespace(__annotations__={name: own[name] for name in names if name in own})
+    return typing.get_type_hints(chosen, globalns=getattr(plain, "__globals__", {}), include_extras=True)
 
 
 Target = Binary | Classes | Regression

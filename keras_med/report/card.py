@@ -23,7 +23,7 @@ from keras_med.report.wording import (
 from keras_med.runfolder import RunFolder, write_text
 
 TASKS = {"regression": "image-regression", "binary": "image-classification", "classes": "image-classification"}
-DEMO = "**DEMO DATA**: trained on generated images. The numbers below show that the program runs and nothing about medicine."
+DEMO = "**DEMO DATA**: trained on generated images. The numbers show that the program runs and nothing about medicine."
 SMOKE = "**SMOKE RUN**: a few examples for a step or two. Every number below is meaningless."
 
 
@@ -44,7 +44,7 @@ def write_card(run: RunFolder) -> Path:
 
 
 def _front_matter(contents: Contents) -> str:
-    """YAML whose every value is JSON, so that no text of a recipe can break out of it; demo figures go to no leaderboard."""
+    """YAML whose values are JSON, so that no text can break out of it; demo figures go to no leaderboard."""
     split = headline_split(contents)
     lines = [
         "---",
@@ -84,7 +84,8 @@ def _use(contents: Contents) -> list[str]:
         what = "one of " + ", ".join(target.classes)
     return [
         "## Intended use",
-        f"Research. From one image the network predicts {_plain(what)}. It is not a medical device: no body has assessed it for clinical use.",
+        f"Research. From one image the network predicts {_plain(what)}. It is not a medical device: "
+        "nobody has assessed it for clinical use.",
         _plain(str((contents.settings.get("recipe") or {}).get("docstring") or "").strip()),
         "Its authors say for whom and for which images it is meant, and for which it is not.",
     ]
@@ -95,9 +96,8 @@ def _data(contents: Contents) -> list[str]:
     sizes = ", ".join(
         f"{split_name(str(name)).lower()} {count(size)}" for name, size in parts["split"].value_counts().items()
     )
-    known = "patient" in contents.index and contents.index["patient"].notna().any()
-    patients = several(int(contents.index["patient"].nunique()), "patient") if known else "patients not known"
-    text = f"{several(len(contents.index), 'image')}, {patients}; {count(len(contents.excluded))} excluded."
+    patients = "patients not known" if contents.patients is None else several(contents.patients, "patient")
+    text = f"{several(len(contents.labelled), 'image')}, {patients}; {count(len(contents.excluded))} excluded."
     return [
         "## Data",
         text

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 
 from keras_med.report.contents import Contents
 from keras_med.report.data_figures import parts_of
-from keras_med.report.wording import count, finite, interval, metric_name, number, several, split_name
+from keras_med.report.wording import (
+    BY_CLASS_TABLE,
+    DECADE,
+    count,
+    finite,
+    interval,
+    metric_name,
+    number,
+    several,
+    split_name,
+)
 
 AUTHORS = (
     (1, "Title or abstract names the kind of study"),
@@ -57,48 +67,41 @@ def _study(contents: Contents) -> list[Item]:
 def _source(contents: Contents) -> str:
     if contents.demo:
         return "Generated demo data, no patients."
-    return f"{count(len(contents.index))} examples; the recipe names the source." if len(contents.index) else ""
+    return f"{count(len(contents.labelled))} examples; the recipe names the source." if len(contents.index) else ""
 
 
 def _data(contents: Contents) -> list[Item]:
-    splits, parts = contents.splits, parts_of(contents)
-    sizes = {} if not len(parts) else parts["split"].value_counts().to_dict()
-    prepared = [
-        f"{name.removeprefix('image.')} {value}"
-        for name, value in (contents.settings.get("settings") or {}).items()
-        if name.startswith("image.")
-    ]
-    reasons = contents.excluded["reason"].value_counts() if "reason" in contents.excluded else {}
-    excluded = "; ".join(f"{reason} ({count(int(number))})" for reason, number in list(reasons.items())[:6])
-    level = (
-        "patient"
-        if contents.metrics.get("patients_known")
-        else "image, with confirmed twins kept together; patients are not known"
-    )
-    by = ("Group of patients and confirmed twins. " if "group" in splits else "") + f"Lowest level kept apart: {level}."
+    splits, parts, some = contents.splits, parts_of(contents), len(contents.index) > 0
+    sizes = parts["split"].value_counts()
+    assigned = ", ".join(f"{split_name(str(name)).lower()} {count(size)}" for name, size in sizes.items())
+    excluded = ""
+    if "reason" in contents.excluded:
+        reasons = contents.excluded["reason"].value_counts().head(6)
+        excluded = "; ".join(f"{reason} ({count(number)})" for reason, number in reasons.items())
+    level = "Patients and confirmed twins are kept on one side."
+    if not contents.metrics.get("patients_known"):
+        level = "Confirmed twins are kept on one side; patients are not known."
+    flow = f"{count(len(contents.labelled))} used, {count(len(contents.excluded))} excluded."
     return [
-        Item(9, "Preprocessing", ", ".join(prepared)),
-        Item(10, "Selection of subsets", excluded or ("Nothing was excluded." if len(contents.index) else "")),
-        Item(13, "Missing data", excluded or ("No example was left out." if len(contents.index) else "")),
-        Item(20, "How data were assigned to partitions", _sizes(sizes)),
-        Item(21, "Level at which partitions are disjoint", by if len(splits) else ""),
-        Item(
-            33,
-            "Flow of examples",
-            f"{count(len(contents.index))} used, {count(len(contents.excluded))} excluded."
-            if len(contents.index)
-            else "",
-        ),
+        Item(9, "Preprocessing", _settings(contents, "image.")),
+        Item(10, "Selection of subsets", excluded or ("Nothing was excluded." if some else "")),
+        Item(13, "Missing data", excluded or ("No example was left out." if some else "")),
+        Item(20, "How data were assigned to partitions", assigned),
+        Item(21, "Level at which partitions are disjoint", level if len(splits) else ""),
+        Item(33, "Flow of examples", flow if some else ""),
         Item(
             34,
             "Characteristics in each partition",
-            "Label histograms in Data; demographics are for the authors." if sizes else "",
+            "Label histograms in Data; more is for the authors." if some else "",
         ),
     ]
 
 
-def _sizes(sizes: dict[str, int]) -> str:
-    return ", ".join(f"{split_name(str(name)).lower()} {count(size)}" for name, size in sizes.items())
+def _settings(contents: Contents, prefix: str) -> str:
+    chosen = contents.settings.get("settings") or {}
+    return ", ".join(
+        f"{name.removeprefix(prefix)} {value}" for name, value in chosen.items() if name.startswith(prefix)
+    )
 
 
 def _model(contents: Contents) -> list[Item]:
@@ -106,19 +109,15 @@ def _model(contents: Contents) -> list[Item]:
     software = ", ".join(
         f"{name} {packages[name]}" for name in ("keras", "tensorflow", "jax", "torch", "keras_med") if name in packages
     )
-    chosen = contents.settings.get("settings") or {}
-    training = ", ".join(
-        f"{name.removeprefix('train.')} {value}" for name, value in chosen.items() if name.startswith("train.")
-    )
-    network = ", ".join(
-        f"{name.removeprefix('model.')} {value}" for name, value in chosen.items() if name.startswith("model.")
-    )
     kept = "Best epoch by validation loss" if any("validation_loss" in fit.history for fit in contents.fits) else ""
+    if any(fit.plan.get("keep") == "last" for fit in contents.fits):
+        kept += ", in folds; the final network trains for their median best epoch"
+    initial = "; ".join(f"{used.get('backbone')} {used.get('file') or 'random'}" for used in contents.weights)
     return [
-        Item(22, "Model", f"recipe.py in the run folder holds it. {network}".strip()),
+        Item(22, "Model", f"recipe.py in the run folder holds it. {_settings(contents, 'model.')}".strip()),
         Item(23, "Software", software),
-        Item(24, "How parameters were initialised", str(contents.settings.get("weights") or "")),
-        Item(25, "Training", training),
+        Item(24, "How parameters were initialised", initial),
+        Item(25, "Training", _settings(contents, "train.")),
         Item(26, "How the final model was chosen", f"{kept}; {several(len(contents.fits), 'fit')}." if kept else ""),
         Item(27, "Ensembling", ""),
     ]
@@ -130,13 +129,16 @@ def _results(contents: Contents) -> list[Item]:
     entry = ((contents.metrics.get("splits") or {}).get(split) or {}).get(metric) or {}
     unit = f" {entry['unit']}" if entry.get("unit") else ""
     value = f"{metric_name(metric)} {number(entry.get('value'), unit)}{unit}" if finite(entry.get("value")) else ""
-    named = ", ".join(metric_name(name) for name in list((contents.metrics.get("splits") or {}).get(split) or {})[:8])
+    entries = (contents.metrics.get("splits") or {}).get(split) or {}
+    told = [name for name in entries if not DECADE.match(name) and not BY_CLASS_TABLE.match(name)]
+    named = ", ".join(metric_name(name) for name in told[:12])
+    over = "patients" if contents.metrics.get("patients_known") else "images, because patients are not known"
     return [
         Item(28, "Metrics", named),
         Item(
             29,
             "Uncertainty",
-            "95 % intervals over patients (over images where patients are not known)." if value else "",
+            f"95 % intervals over {over}." if value else "",
         ),
         Item(30, "Robustness", ""),
         Item(31, "Explainability", ""),

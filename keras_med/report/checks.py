@@ -83,11 +83,16 @@ def _own(contents: Contents, found: Scored) -> list[Check]:
                 "Name your data with --data DIR.",
             )
         )
+    random = [str(used.get("backbone")) for used in contents.weights if not used.get("file")]
+    if random:
+        what = f"No ImageNet weights were found: {', '.join(random)} kept random weights."
+        made.append(Check("amber", what, "Name their folder with --weights DIR."))
     if metrics.get("patients_known") is False:
         made.append(
             Check(
                 "amber",
-                "Patients are not known: images of one patient may lie on both sides of a split, and intervals treat each image as its own patient.",
+                "Patients are not known: images of one patient may lie on both sides of a split, and intervals treat "
+                "each image as its own patient.",
                 "Add a patient column to the index.",
             )
         )
@@ -111,4 +116,8 @@ def test_uses(contents: Contents) -> int | None:
     said = contents.metrics.get("test_uses")
     if finite(said):
         return int(said)
-    return len(contents.test_uses) if len(contents.test_uses) else None
+    uses = contents.test_uses
+    if not {"run", "test"} <= set(uses.columns):
+        return None
+    mine = uses.loc[uses["run"] == contents.run.path.name, "test"]
+    return int(uses["test"].isin(mine).sum()) or None

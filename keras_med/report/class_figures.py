@@ -5,8 +5,9 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
+from keras_med.evaluation.intervals import wilson
 from keras_med.report.contents import Contents
-from keras_med.report.figures import ACCENT, GRID, INK, MUTED, SERIES, Drawing, canvas, finish
+from keras_med.report.figures import ACCENT, INK, MUTED, SERIES, Drawing, canvas, finish
 from keras_med.report.scored import Floats, Scored
 from keras_med.report.wording import Entry, count, interval, number, percent, split_name
 
@@ -34,42 +35,34 @@ def counts_of(truth: Floats, called: npt.NDArray[np.int64], classes: int) -> npt
 
 
 def confusion(found: Scored, called: npt.NDArray[np.int64], classes: tuple[str, ...]) -> Drawing:
-    """Draw the confusion matrix, shaded by the share of the true class."""
-    counts = counts_of(found.truth, called, len(classes))
+    """Draw the confusion matrix, shaded by the share of the true class; of two classes the positive one first."""
+    counts, names = counts_of(found.truth, called, len(classes)), classes
+    if len(classes) == 2:
+        counts, names = counts[::-1, ::-1], classes[::-1]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with canvas() as figure:
         axes = figure.add_subplot()
         for row, column in np.ndindex(counts.shape):
-            axes.bar(
-                column,
-                1,
-                bottom=row - 0.5,
-                width=1,
-                color=ACCENT,
-                alpha=round(0.05 + 0.55 * shares[row, column], 2),
-                linewidth=0,
-            )
-            text = f"{count(int(counts[row, column]))}\n{percent(shares[row, column])}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=9 if len(classes) < 6 else 7)
-        places = np.arange(len(classes))
-        axes.set_xticks(places, classes)
-        axes.set_yticks(places, classes)
-        axes.set(xlabel="Called", ylabel="True", xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5))
+            shade = round(0.05 + 0.55 * float(shares[row, column]), 2)
+            axes.bar(column, 1, bottom=row - 0.5, width=0.97, color=ACCENT, alpha=shade, linewidth=0)
+            text = f"{count(counts[row, column])}\n{percent(shares[row, column])}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9 if len(names) < 6 else 7)
+        places = np.arange(len(names))
+        axes.set_xticks(places, names)
+        axes.set_yticks(places, names)
+        axes.set(xlabel="Called", ylabel="True", xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5))
         axes.grid(visible=False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    data = pd.DataFrame(counts, columns=list(classes)).assign(true=classes)[["true", *classes]]
-    told = "; ".join(
-        f"true {one}, called {other}: {count(int(counts[row, column]))}"
-        for row, one in enumerate(classes[:6])
-        for column, other in enumerate(classes[:6])
-    )
+        axes.spines[:].set_visible(False)
+    told = [
+        f"true {names[row]}, called {names[column]}: {count(counts[row, column])}"
+        for row, column in np.ndindex(counts.shape)
+    ]
     return finish(
         figure,
         "confusion",
         caption="Confusion matrix: counts and shares of each true class.",
-        alt=f"Confusion matrix. {told}.",
-        data=data,
+        alt=f"Confusion matrix. {'; '.join(told[:36])}.",
+        data=pd.DataFrame(counts, columns=list(names)).assign(true=names)[["true", *names]],
     )
 
 
@@ -95,7 +88,8 @@ def roc(found: Scored, contents: Contents, entries: dict[str, Entry]) -> Drawing
         figure,
         "roc",
         caption=caption if both else "No ROC curve: one of the two classes has no example here.",
-        alt=f"ROC curve, {split_name(found.split).lower()}: AUROC {number(entry.get('value'))}, 95 % interval {interval(entry)}.",
+        alt=f"ROC curve, {split_name(found.split).lower()}: AUROC {number(entry.get('value'))}, "
+        f"95 % interval {interval(entry)}.",
         data=data,
     )
 
@@ -176,17 +170,12 @@ def reliability(found: Scored, event: Floats, p: Floats, word: str) -> Drawing:
     data = pd.DataFrame(
         [{"predicted": p[rows].mean(), "observed": event[rows].mean(), "n": len(rows)} for rows in order]
     )
-    half = 1.96 * np.sqrt(np.maximum(data["observed"] * (1 - data["observed"]), 0.25 / data["n"]) / data["n"])
+    spans = [wilson(float(event[rows].mean()), len(rows)) for rows in order]
+    data = data.assign(low=[span.low for span in spans], high=[span.high for span in spans])
     with canvas() as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axes.vlines(
-            data["predicted"],
-            (data["observed"] - half).clip(0),
-            (data["observed"] + half).clip(upper=1),
-            color=GRID,
-            linewidth=3,
-        )
+        axes.vlines(data["predicted"], data["low"], data["high"], color=ACCENT, alpha=0.35, linewidth=2.5)
         axes.plot(data["predicted"], data["observed"], "o-", color=ACCENT, markersize=4.5, linewidth=1.2)
         what = "positive" if word == "positive" else "right"
         axes.set(xlabel="Predicted probability", ylabel=f"Share that is {what}", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
@@ -195,9 +184,11 @@ def reliability(found: Scored, event: Floats, p: Floats, word: str) -> Drawing:
     return finish(
         figure,
         "reliability",
-        caption="Reliability: on the dashed line the probabilities can be read as chances; bars are rough 95 % limits of each bin.",
-        alt=f"Reliability in {len(data)} bins: the lowest predicts {number(first['predicted'])} and sees {number(first['observed'])}, "
-        f"the highest predicts {number(last['predicted'])} and sees {number(last['observed'])}.",
+        caption="Reliability: on the dashed line the probabilities can be read as chances. Bars are 95 % limits of "
+        "each bin, with images counted as independent.",
+        alt=f"Reliability in {len(data)} bins: the lowest predicts {number(first['predicted'])} and sees "
+        f"{number(first['observed'])}, the highest predicts {number(last['predicted'])} and sees "
+        f"{number(last['observed'])}.",
         data=data,
     )
 
@@ -230,7 +221,9 @@ def _bands(found: Scored, contents: Contents) -> tuple[Floats | None, Floats | N
             continue
         recall = hits / hits[-1]
         sensitivities.append(np.interp(AXIS, np.r_[0, alarms / alarms[-1]], np.r_[0, recall]))
-        precisions.append(np.interp(AXIS[1:], recall, hits / np.maximum(hits + alarms, 1)))
+        # Precision is no line between two thresholds: take the first threshold that reaches the sensitivity.
+        reached = np.searchsorted(recall, AXIS[1:] - 1e-9)
+        precisions.append((hits / np.maximum(hits + alarms, 1))[reached])
     if len(sensitivities) < 0.9 * RESAMPLES:
         return None, None
     roc_band = np.vstack([AXIS, np.quantile(sensitivities, (0.025, 0.975), axis=0)])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from keras_med.errors import DataError
 from keras_med.runfolder import RunFolder, read_json
 
 T = TypeVar("T")
+Kind = Literal["regression", "binary", "classes"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Target:
         classes: their names as predictions.csv has them; of a binary target the positive one is last.
     """
 
-    kind: str
+    kind: Kind
     unit: str = ""
     classes: tuple[str, ...] = ()
 
@@ -33,15 +34,37 @@ class Target:
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit's curves and what it ended with."""
+    """One fit's curves, what it was to do, and what it ended with."""
 
     name: str
     history: pd.DataFrame
+    plan: dict[str, Any]
     done: dict[str, Any]
 
     @property
     def final(self) -> bool:
-        return "final" in self.name
+        return self.name.endswith("final")
+
+    @property
+    def kept_epoch(self) -> int | None:
+        """The epoch whose weights were kept: the last, or the one of the lowest validation loss."""
+        if self.plan.get("keep") == "last":
+            return int(self.history["epoch"].iloc[-1])
+        if self.done.get("best_epoch") is not None:
+            return int(self.done["best_epoch"])
+        if "validation_loss" not in self.history:
+            return None
+        losses = pd.to_numeric(self.history["validation_loss"], errors="coerce")
+        return int(self.history["epoch"].iloc[int(losses.argmin())]) if losses.notna().any() else None
+
+    @property
+    def ending(self) -> str:
+        """How it stopped, in words."""
+        if not self.done:
+            return "not finished"
+        planned, epochs = self.plan.get("epochs"), self.done.get("epochs", len(self.history))
+        early = self.done.get("stopped_early", planned is not None and epochs < planned)
+        return "early" if early else "after the last epoch"
 
 
 @dataclass(frozen=True)
@@ -59,13 +82,14 @@ class Contents:
     predictions: pd.DataFrame
     test_uses: pd.DataFrame
     fits: tuple[Fit, ...]
+    weights: tuple[dict[str, Any], ...]
     absent: tuple[str, ...]
 
     @property
     def target(self) -> Target:
         said = self.settings.get("target") or {}
         classes = tuple(as_text(name) for name in said.get("classes") or ())
-        kind = str(said.get("kind", "regression"))
+        kind = cast(Kind, str(said.get("kind", "regression")))
         if kind == "binary":
             positive = as_text(said.get("positive", classes[-1] if classes else 1))
             others = tuple(name for name in classes if name != positive)
@@ -76,6 +100,20 @@ class Contents:
     def title(self) -> str:
         recipe = self.settings.get("recipe") or {}
         return str(recipe.get("title") or recipe.get("file") or self.run.path.parent.name)
+
+    @property
+    def labelled(self) -> pd.DataFrame:
+        """The rows of the index that have a label to learn or to score."""
+        if "labelled" not in self.index:
+            return self.index
+        return self.index[self.index["labelled"].astype(str).str.lower().isin(("true", "1"))]
+
+    @property
+    def patients(self) -> int | None:
+        """How many patients the labelled rows are of; None where they are not known."""
+        if "patient" not in self.index or not self.labelled["patient"].notna().any():
+            return None
+        return int(self.labelled["patient"].nunique())
 
     @property
     def demo(self) -> bool:
@@ -108,7 +146,7 @@ def read(run: RunFolder) -> Contents:
             absent.append(f"{path.name} cannot be read: {use}.")
             return empty
 
-    none = pd.DataFrame()
+    none, nothing = pd.DataFrame(), dict[str, Any]()
     return Contents(
         run=run,
         settings=read_json(run.settings),
@@ -121,13 +159,14 @@ def read(run: RunFolder) -> Contents:
         predictions=optional(run.predictions, "no figure can be drawn from them", table, none),
         test_uses=_quiet(run.test_uses, table, none),
         fits=_fits(run, absent),
+        weights=tuple(_quiet(run.features / "done.json", read_json, nothing).get("weights") or ()),
         absent=tuple(absent),
     )
 
 
 def table(path: Path) -> pd.DataFrame:
-    """Read a CSV file whose names (ids, patients, folds, fits) stay the text they are, 'NA' and '007' included."""
-    texts = dict.fromkeys(("id", "patient", "group", "split", "fold", "fit", "role", "reason"), str)
+    """Read a CSV file whose names (ids, labels, patients, folds, fits) stay the text they are, 'NA' and '007' included."""
+    texts = dict.fromkeys(("id", "label", "patient", "group", "split", "fold", "fit", "role", "reason"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], low_memory=False)
 
 
@@ -155,7 +194,9 @@ def _fits(run: RunFolder, absent: list[str]) -> tuple[Fit, ...]:
         fit = run.fit(folder.name)
         history = _quiet(fit.history, table, pd.DataFrame())
         if {"epoch", "loss"} <= set(history.columns) and len(history):
-            found.append(Fit(folder.name, history, _quiet(fit.done, read_json, {})))
+            nothing: dict[str, Any] = {}
+            plan = _quiet(fit.settings, read_json, nothing).get("plan") or {}
+            found.append(Fit(folder.name, history, plan, _quiet(fit.done, read_json, nothing)))
     if not found:
         absent.append("No fit has a history.csv: learning curves cannot be drawn.")
     return tuple(sorted(found, key=lambda fit: (fit.final, fit.name)))

@@ -13,7 +13,7 @@ MOST_CLASSES = 20
 
 def parts_of(contents: Contents) -> pd.DataFrame:
     """Join labels to the split of one fold (the final network's, else the first): id, label, split."""
-    index, splits = contents.index, contents.splits
+    index, splits = contents.labelled, contents.splits
     if not {"id", "label"} <= set(index.columns):
         return pd.DataFrame(columns=["id", "label", "split"])
     if not {"id", "split"} <= set(splits.columns):
@@ -35,7 +35,8 @@ def label_histograms(contents: Contents) -> Drawing | None:
     if not len(rows):
         return None
     counts = _binned(rows) if contents.target.kind == "regression" else _per_class(rows, contents.target.classes)
-    names = [name for name in ORDER if name in counts] + [name for name in counts if name not in ORDER]
+    counts.columns = counts.columns.astype(str)
+    names = [name for name in ORDER if name in counts] + [str(name) for name in counts if name not in ORDER]
     names = [name for name in names if counts[name].sum()]
     if not names or len(counts) > 4 * MOST_CLASSES:
         return None

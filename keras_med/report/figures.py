@@ -60,6 +60,8 @@ STYLE: dict[str, Any] = {
     "ytick.labelsize": 8,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
     "lines.linewidth": 1.5,
     "legend.frameon": False,
     "legend.fontsize": 8,
@@ -127,6 +129,14 @@ def cloud(axes: Any, x: np.ndarray, y: np.ndarray) -> None:
     shade = 0.15 + 0.85 * held / held.max()
     hexagons.set_array(None)
     hexagons.set_facecolor([(red, green, blue, alpha) for alpha in np.round(shade, 2)])
+
+
+def name_line(axes: Any, value: float, text: str) -> None:
+    """Write what a horizontal line is beside its right end, outside the points."""
+    axes.annotate(
+        text, (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", va="center",
+        fontsize=8, color=SECOND,
+    )  # fmt: skip
 
 
 def _inline(name: str, alt: str, svg: str) -> Markup:

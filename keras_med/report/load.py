@@ -30,7 +30,10 @@ class Run:
             raise DataError(
                 "The run has no predictions.csv.", where=str(self.folder.path), remedy="Finish it with --resume."
             )
-        return table(self.folder.predictions)
+        found = table(self.folder.predictions)
+        if (self.settings.get("target") or {}).get("kind") == "regression":
+            found["label"] = pd.to_numeric(found["label"], errors="coerce")
+        return found
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

@@ -15,11 +15,11 @@ def threshold_of(contents: Contents) -> float:
     said = contents.metrics.get("threshold")
     if isinstance(said, dict):
         said = said.get("value")
-    return float(said) if finite(said) else 0.5  # type: ignore[arg-type]
+    return float(said) if finite(said) else 0.5
 
 
 def operating_points(found: Scored, threshold: float) -> pd.DataFrame:
-    """Count hits, misses, false alarms and correct rejections at hundredths, at quantiles of p, and at the run's own threshold.
+    """Count the four outcomes at hundredths, at quantiles of p, and at the run's own threshold.
 
     Quantiles, because a rare disease's probabilities all lie below the first hundredth.
     """

@@ -12,9 +12,13 @@ from keras_med.report.class_figures import class_figures
 from keras_med.report.contents import Contents, read
 from keras_med.report.data_figures import label_histograms
 from keras_med.report.figures import Drawing
+from keras_med.report.folds import fold_table
+from keras_med.report.opening import first_screen
 from keras_med.report.operating import operating_points, threshold_of
+from keras_med.report.performance import performance
 from keras_med.report.pictures import first_three, gallery
 from keras_med.report.regression_figures import regression_figures
+from keras_med.report.reproduce import reproduce
 from keras_med.report.scored import Scored, scored
 from keras_med.report.training_figures import learning_curves
 from keras_med.runfolder import RunFolder, write_csv, write_text
@@ -44,15 +48,15 @@ def write_report(run: RunFolder) -> Path:
 def draw(contents: Contents, found: Scored) -> dict[str, list[Drawing]]:
     """Make every figure, by the section that shows it."""
     histograms = label_histograms(contents)
-    performance: list[Drawing] = []
+    figures: list[Drawing] = []
     if not found.why and contents.target.kind == "regression":
-        performance = regression_figures(contents, found)
+        figures = regression_figures(contents, found)
     elif not found.why:
-        performance = class_figures(contents, found, threshold_of(contents))
+        figures = class_figures(contents, found, threshold_of(contents))
     return {
         "data": [histograms] if histograms else [],
         "training": learning_curves(contents),
-        "performance": performance,
+        "performance": figures,
     }
 
 
@@ -80,15 +84,15 @@ def render(
         "run_name": contents.run.path.name,
         "demo": contents.demo,
         "smoke": contents.smoke,
-        "first": sections.first(contents, found, known, three, drawings),
+        "first": first_screen(contents, known, three, drawings),
         "result": sections.result(contents),
         "checks": known,
         "data": sections.data(contents, drawings["data"]),
         "training": sections.training(contents, drawings["training"]),
-        "performance": sections.performance(contents, found, drawings["performance"], points),
+        "performance": performance(contents, found, drawings["performance"], points),
         "gallery": sections.pictures(contents, found, shown),
-        "folds": sections.folds(contents),
-        "reproduce": sections.reproduce(contents),
+        "folds": fold_table(contents),
+        "reproduce": reproduce(contents),
     }
     values["sections"] = sections.headings(contents, values)
     return environment.get_template("page.html").render(values)

@@ -1,4 +1,4 @@
-"""The figures of one split, its table of classes or decades, its slider and its subgroups, as the template shows them."""
+"""The figures of one split, its classes or decades, its slider and its subgroups, as the template shows them."""
 
 from typing import Any
 
@@ -27,11 +27,11 @@ def performance(
         "why": found.why,
         "gist": found.why or f"{len(drawings)} figures of the {split_name(found.split).lower()} split",
         "about": about,
-        "drawings": drawings,
+        "drawings": [drawing for drawing in drawings if points is None or drawing.name != "confusion"],
         "slider": None if points is None else _slider(contents, found, points),
         "classes": _classes(target.classes, entries) if target.kind == "classes" else [],
         "decades": _decades(entries),
-        "unit": target.unit,
+        "unit": unit,
         "subgroups": subgroups(contents, found),
         "subgroup_metric": NAMES[target.kind] + unit,
     }
@@ -39,7 +39,7 @@ def performance(
 
 def _slider(contents: Contents, found: Scored, points: pd.DataFrame) -> dict[str, Any]:
     threshold = threshold_of(contents)
-    place = int((points["threshold"] - threshold).abs().idxmin())
+    place = int((points["threshold"] - threshold).abs().argmin())
     rows = [
         {name: float(value) if name == "threshold" else int(value) for name, value in row.items()}
         for row in points.to_dict("records")

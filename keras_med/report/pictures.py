@@ -11,7 +11,7 @@ import pandas as pd
 
 from keras_med.report.contents import Contents, Target
 from keras_med.report.scored import Scored
-from keras_med.report.wording import number, percent
+from keras_med.report.wording import finite, percent, short
 
 EDGE = 220  # pixels of the longer side: sharp at the size that the page shows it
 GALLERY = 12
@@ -72,11 +72,12 @@ def caption(target: Target, found: Scored, row: int) -> str:
     """Write true against predicted."""
     if target.kind == "regression":
         unit = f" {target.unit}" if target.unit else ""
-        return f"true {number(found.truth[row], target.unit)}, predicted {number(found.p[row], target.unit)}{unit}"
+        return f"true {short(found.truth[row])}, predicted {short(found.p[row])}{unit}"
     if target.kind == "binary":
         return f"true {target.classes[int(found.truth[row])]}, p({target.positive}) {percent(found.p[row])}"
     called = int(found.p[row].argmax())
-    return f"true {target.classes[int(found.truth[row])]}, called {target.classes[called]} at {percent(found.p[row, called])}"
+    true = target.classes[int(found.truth[row])]
+    return f"true {true}, called {target.classes[called]} at {percent(found.p[row, called])}"
 
 
 def left_out(contents: Contents) -> int:
@@ -110,7 +111,7 @@ def _source(run: Path, array: str, row: object) -> str:
     """Encode one row of a prepared array; empty where the file is gone or is no picture."""
     try:
         stored = np.load(run / array, mmap_mode="r", allow_pickle=False)  # an absolute path stays what it is
-        pixels = np.asarray(stored[int(float(str(row)))] if row is not None and not pd.isna(row) else stored)
+        pixels = np.asarray(stored[int(row)] if finite(row) else stored)
     except (OSError, ValueError, IndexError):
         return ""
     if pixels.ndim == 4:  # the middle slice of a volume

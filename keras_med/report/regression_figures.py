@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from keras_med.report.contents import Contents
-from keras_med.report.figures import ACCENT, GRID, INK, MUTED, SECOND, Drawing, canvas, cloud, finish
+from keras_med.report.figures import ACCENT, GRID, INK, MUTED, SECOND, Drawing, canvas, cloud, finish, name_line
 from keras_med.report.scored import Scored
 from keras_med.report.wording import DECADE, Entry, count, finite, number, split_name
 
@@ -33,7 +33,8 @@ def true_predicted(found: Scored, unit: str) -> Drawing:
         figure,
         "true_predicted",
         caption="Predicted against true. On the dashed line the prediction is exact; below it, too low.",
-        alt=f"{count(len(found.truth))} points of the {split_name(found.split).lower()} split, predicted against true; correlation {together}.",
+        alt=f"{count(len(found.truth))} examples of the {split_name(found.split).lower()} split, predicted against "
+        f"true; correlation {together}.",
         data=_pairs(found),
     )
 
@@ -51,10 +52,7 @@ def bland_altman(found: Scored, unit: str, entries: dict[str, Entry]) -> Drawing
                 solid = name == "bias"
                 axes.axhline(value, color=SECOND, linewidth=1.3, linestyle="-" if solid else (0, (4, 3)))
                 label = {"bias": "bias", "limit_low": "\u22121.96 SD", "limit_high": "+1.96 SD"}[name]
-                axes.annotate(
-                    f"{label} {number(value, unit)}", (1, value), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                    textcoords="offset points", ha="right", va="bottom", fontsize=8, color=SECOND,
-                )  # fmt: skip
+                name_line(axes, value, f"{label}\n{number(value, unit)}")
         axes.set(xlabel=_axis("Mean of true and predicted", unit), ylabel=_axis("Predicted minus true", unit))
     said = ", ".join(
         f"{name.replace('_', ' ')} {number(value, unit)}" for name, value in lines.items() if finite(value)
@@ -88,14 +86,10 @@ def by_decade(found: Scored, unit: str, entries: dict[str, Entry]) -> Drawing | 
         axes.vlines(places, low, high, color=INK, linewidth=1.2)
         if finite(overall):
             axes.axhline(overall, color=SECOND, linewidth=1.3, linestyle=(0, (4, 3)))
-            axes.annotate(
-                f"all {number(overall, unit)}", (1, overall), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                textcoords="offset points", ha="right", va="bottom", fontsize=8, color=SECOND,
-            )  # fmt: skip
-        axes.set_xticks(
-            places, [f"{low}\u2013{high}\nn {count(n)}" for low, high, n in data[["from", "to", "n"]].to_numpy()]
-        )
-        axes.set(xlabel=_axis("True", unit), ylabel=_axis("Mean absolute error", unit), xlim=(-0.6, len(data) - 0.1))
+            name_line(axes, overall, f"all\n{number(overall, unit)}")
+        names = [f"{low}\u2013{high}\nn {count(entry.get('n'))}" for low, high, entry in rows]
+        axes.set_xticks(places, names)
+        axes.set(xlabel=_axis("True", unit), ylabel=_axis("Mean absolute error", unit), xlim=(-0.6, len(data) - 0.4))
         axes.grid(visible=False, axis="x")
         axes.spines["bottom"].set_color(GRID)
     said = "; ".join(
@@ -104,7 +98,7 @@ def by_decade(found: Scored, unit: str, entries: dict[str, Entry]) -> Drawing | 
     return finish(
         figure,
         "error_by_decade",
-        caption="Mean absolute error for each decade of the true value, with 95 % intervals and the number of examples.",
+        caption="Mean absolute error for each decade of the true value, with 95 % intervals and counts.",
         alt=f"Mean absolute error by decade. {said}.",
         data=data,
     )

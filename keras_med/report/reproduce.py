@@ -1,4 +1,4 @@
-"""What is needed to make this run again: command, seed, versions, hashes of data and splits, settings; and the CLAIM items."""
+"""What is needed to make this run again: command, seed, versions, hashes, settings; and the CLAIM items."""
 
 import hashlib
 from typing import Any
@@ -22,7 +22,7 @@ def reproduce(contents: Contents) -> dict[str, Any]:
         ("Split file", _split_file(contents)),
         ("Python", str(environment.get("python", NOT_AVAILABLE))),
         ("Backend", str(environment.get("backend", NOT_AVAILABLE))),
-        ("Devices", _devices(environment)),
+        ("Devices", str(environment.get("line") or environment.get("devices") or NOT_AVAILABLE)),
         ("Processor", _processor(environment)),
         *(
             (f"Time: {name}", duration(seconds))
@@ -60,11 +60,6 @@ def _split_file(contents: Contents) -> str:
     if not contents.run.splits.is_file():
         return NOT_AVAILABLE
     return "splits.csv, SHA-256 " + hashlib.sha256(contents.run.splits.read_bytes()).hexdigest()[:16]
-
-
-def _devices(environment: dict[str, Any]) -> str:
-    devices = environment.get("devices")
-    return ", ".join(str(each) for each in devices) if isinstance(devices, list) else str(devices or NOT_AVAILABLE)
 
 
 def _processor(environment: dict[str, Any]) -> str:

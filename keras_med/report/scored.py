@@ -81,7 +81,8 @@ def disagreement(contents: Contents, found: Scored) -> str:
     name = {"regression": "mae", "binary": "brier", "classes": "accuracy"}[contents.target.kind]
     entry = entries.get(name) or {}
     if finite(entry.get("n")) and entry["n"] != len(found.rows):
-        return f"metrics.json counts {count(entry['n'])} examples in the {found.split} split, predictions.csv {count(len(found.rows))}."
+        counted = f"metrics.json counts {count(entry['n'])} examples in the {found.split} split"
+        return f"{counted}, predictions.csv {count(len(found.rows))}."
     value = _plain_metric(found, name)
     if finite(entry.get("value")) and abs(entry["value"] - value) > 1e-6 * max(1.0, abs(value)):
         return f"metrics.json says {name} {number(entry['value'])}; predictions.csv gives {number(value)}."
@@ -108,8 +109,8 @@ def _truth(labels: pd.Series, kind: str, classes: tuple[str, ...]) -> Floats:
         return pd.to_numeric(labels, errors="coerce").to_numpy(dtype=np.float64)
     names = labels.map(as_text)
     if kind == "binary":
-        return (names == classes[-1]).to_numpy(dtype=np.float64)
-    return names.map({name: place for place, name in enumerate(classes)}).to_numpy(dtype=np.float64)
+        return np.asarray(names == classes[-1], dtype=np.float64)
+    return np.asarray(names.map({name: place for place, name in enumerate(classes)}), dtype=np.float64)
 
 
 def _nothing(split: str, why: str) -> Scored:

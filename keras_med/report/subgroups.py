@@ -2,16 +2,17 @@
 
 import pandas as pd
 
+from keras_med.errors import DataError
 from keras_med.evaluation.scores import score
 from keras_med.report.contents import Contents
 from keras_med.report.scored import Scored
-from keras_med.report.wording import count, interval, number
+from keras_med.report.wording import count, finite, interval, number
 
 # What the program itself puts into the table, and what names a person or a file.
 RESERVED = {
-    "id", "path", "label", "row", "patient", "study", "series", "position", "split", "fold", "group", "array", "array_row",
-    "pixel_hash", "flip_hash", "perceptual_hash", "mean", "deviation", "minimum", "maximum", "width", "height", "channels",
-    "bits", "burned_in",
+    "id", "path", "label", "labelled", "row", "patient", "study", "series", "position", "split", "fold", "group",
+    "array", "array_row", "pixel_hash", "flip_hash", "perceptual_hash", "mean", "deviation", "minimum", "maximum",
+    "width", "height", "channels", "bits", "burned_in",
 }  # fmt: skip
 MOST_COLUMNS, MOST_GROUPS = 4, 8
 RESAMPLES = 1000
@@ -36,11 +37,11 @@ def subgroups(contents: Contents, found: Scored) -> list[tuple[str, ...]]:
 def _figure(contents: Contents, rows: pd.DataFrame) -> tuple[str, str]:
     target, metric = contents.target, METRICS[contents.target.kind]
     seed = int(contents.settings.get("seed") or 0)
-    entry = score(rows, kind=target.kind, seed=seed, unit=target.unit, classes=target.classes, resamples=RESAMPLES)[
-        metric
-    ]  # type: ignore[arg-type]
-    unit = target.unit if target.kind == "regression" else ""
-    value, span = number(entry["value"], unit), interval(entry)
-    return count(len(rows)), f"{value} ({span})" if entry[
-        "low"
-    ] is not None else f"{value} ({entry.get('reason') or 'no interval'})"
+    classes = (target.positive,) if target.kind == "binary" else target.classes
+    try:
+        table = score(rows, kind=target.kind, seed=seed, unit=target.unit, classes=classes, resamples=RESAMPLES)
+    except DataError as error:
+        return count(len(rows)), error.what
+    entry = table[metric]
+    span = interval(entry) if finite(entry["low"]) else str(entry.get("reason") or "no interval")
+    return count(len(rows)), f"{number(entry['value'], str(entry['unit']))} ({span})"

@@ -26,17 +26,6 @@ def learning_curves(contents: Contents) -> list[Drawing]:
     return [_curves(contents.fits, name) for name in ["loss", *others[:1]]]
 
 
-def best_epoch(fit: Fit) -> int | None:
-    """Return the epoch whose weights were kept: as done.json says, else the one of the lowest validation loss."""
-    said = fit.done.get("best_epoch")
-    if said is not None:
-        return int(said)
-    if "validation_loss" not in fit.history:
-        return None
-    losses = pd.to_numeric(fit.history["validation_loss"], errors="coerce")
-    return int(fit.history["epoch"][losses.idxmin()]) if losses.notna().any() else None
-
-
 def _curves(fits: tuple[Fit, ...], metric: str) -> Drawing:
     parts = []
     with canvas() as figure:
@@ -51,7 +40,8 @@ def _curves(fits: tuple[Fit, ...], metric: str) -> Drawing:
     return finish(
         figure,
         f"curves_{metric}",
-        caption=f"{_name(metric)} of {several(len(fits), 'fit')}, training and validation; a dot marks the epoch whose weights were kept.",
+        caption=f"{_name(metric)} of {several(len(fits), 'fit')}, training and validation. A dot marks the epoch whose "
+        "weights were kept.",
         alt=f"Learning curves ({_name(metric).lower()}). {_told(fits, metric)}",
         data=data,
     )
@@ -69,7 +59,7 @@ def _one_fit(axes, fit: Fit, metric: str) -> pd.DataFrame:  # type: ignore[no-un
             epochs, values, color=colour, linestyle=style, alpha=0.9 if role == "validation" else 0.5, linewidth=1.3
         )
         parts.append(pd.DataFrame({"fit": fit.name, "epoch": epochs, "part": role, "value": values}))
-        kept = best_epoch(fit)
+        kept = fit.kept_epoch
         if role == "validation" and kept in epochs:
             axes.plot([kept], values[epochs == kept], "o", color=colour, markersize=4.5, zorder=3)
     return pd.concat(parts, ignore_index=True)
@@ -104,9 +94,9 @@ def _told(fits: tuple[Fit, ...], metric: str) -> str:
     column = f"validation_{metric}"
     said = []
     for fit in fits:
-        kept = best_epoch(fit)
-        values = fit.history.loc[fit.history["epoch"] == kept, column] if column in fit.history else []
-        said.append(f"{fit.name}: kept epoch {kept}" + (f" at {number(float(values.iloc[0]))}" if len(values) else ""))
+        kept = fit.kept_epoch
+        values = fit.history.set_index("epoch")[column].to_dict() if column in fit.history else {}
+        said.append(f"{fit.name}: kept epoch {kept}" + (f" at {number(values[kept])}" if kept in values else ""))
     return "; ".join(said) + "."
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from numbers import Real
 from typing import Any, TypeGuard
 
 Entry = dict[str, Any]
@@ -67,7 +68,7 @@ def split_name(name: str) -> str:
 
 def finite(value: object) -> TypeGuard[float]:
     """Tell whether a value is a number that can be printed."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def number(value: object, unit: str = "") -> str:
@@ -77,6 +78,11 @@ def number(value: object, unit: str = "") -> str:
     size = abs(value)
     decimals = 0 if size >= 1000 else 1 if size >= 100 else 2 if unit or size >= 10 else 3
     return f"{value:.{decimals}f}".replace("-", "\u2212")
+
+
+def short(value: float) -> str:
+    """Write a number for a caption: one decimal, none where it is whole."""
+    return f"{value:.1f}".removesuffix(".0").replace("-", "\u2212")
 
 
 def interval(entry: Entry) -> str:
@@ -113,7 +119,7 @@ def duration(seconds: object) -> str:
 
 
 def gain_sentence(gain: Entry, metric: str) -> str:
-    """Say by which share a loss lies below that of predicting the training constant."""
+    """Say by which share the loss lies below that of predicting the training constant: the MAE, or the log loss."""
     if not finite(gain.get("value")):
         return f"Against the training constant: not available, {gain['reason']}." if gain.get("reason") else ""
     better = gain["value"] >= 0
@@ -121,6 +127,6 @@ def gain_sentence(gain: Entry, metric: str) -> str:
     span = ""
     if finite(gain.get("low")) and finite(gain.get("high")):
         span = f" (95 % interval of the gain: {percent(gain['low'])} to {percent(gain['high'])})"
-    loss = {"mae": "mean absolute error", "log_loss": "log loss"}.get(metric, metric.replace("_", " "))
+    loss = "mean absolute error" if metric == "mae" else "log loss"
     share = percent(abs(gain["value"]))
     return f"{loss.capitalize()} {share} {said} than always predicting the training constant{span}."

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from keras_med import runfolder
-from keras_med.data.dicom_headers import Plain, read_header
+from keras_med.data.dicom_headers import read_header
+from keras_med.data.dicom_scan import Plain
 from keras_med.data.file_lists import Found, decodable, printable, stem, walk, with_excluded
 from keras_med.data.identifiers import key_file, keyed_hash, plain_text, read_key
 from keras_med.data.location import default_cache

@@ -19,12 +19,24 @@ import pandas as pd
 from keras_med.data.dicom_index import dicom
 from keras_med.data.file_lists import Found, decodable, excluded, is_picture, printable, stem, walk, with_excluded
 from keras_med.data.identifiers import keyed_hash
-from keras_med.data.labels import labelled
+from keras_med.data.labels import labelled, read_csv
+from keras_med.data.stacks import open_stack, read_npy
 from keras_med.data.table_checks import checked
 from keras_med.errors import DataError, five_of
 from keras_med.recipe.kinds import near
 
-__all__ = ["checked", "dicom", "excluded", "files", "folders", "keyed_hash", "labelled", "stack", "stacks"]
+__all__ = [
+    "checked",
+    "dicom",
+    "excluded",
+    "files",
+    "folders",
+    "keyed_hash",
+    "labelled",
+    "read_csv",
+    "stack",
+    "stacks",
+]
 
 SPLITS = {
     "train": "train",
@@ -68,7 +80,11 @@ def folders(root: Path, labels: Mapping[str, object] | None = None) -> pd.DataFr
 
 
 def files(root: Path, pattern: str = "**/*.png") -> pd.DataFrame:
-    """List the files below root that match a pattern. The id is the name without suffix, or the path if those meet."""
+    """List the files below root that match a pattern. The id is the name without suffix, or the path if those meet.
+
+    Args:
+        pattern: as of `Path.glob`; `**/*.{png,jpg}` takes both.
+    """
     matches = _glob(pattern)
     found = [item for item in walk(root) if matches(item.name)]
     usable = [item for item in found if decodable(item.name)]
@@ -88,13 +104,12 @@ def stack(npy_path: Path, *, label: object = None, labels: Path | None = None) -
         label: the label of every sample.
         labels: an .npy array with one label a sample.
     """
-    header = _npy(npy_path)
-    if header.ndim not in (3, 4, 5):
+    shape = open_stack(npy_path).shape
+    if len(shape) not in (3, 4, 5) or not shape[0]:
         raise DataError(
-            f"The array has shape {header.shape}; expected (samples, rows, columns[, slices][, channels])",
-            where=str(npy_path),
+            f"The array has shape {shape}; expected (samples, rows, columns[, slices][, channels])", where=str(npy_path)
         )
-    count = len(header)
+    count = shape[0]
     digits = max(6, len(str(count)))
     table = pd.DataFrame(
         {
@@ -104,7 +119,7 @@ def stack(npy_path: Path, *, label: object = None, labels: Path | None = None) -
         }
     )
     if labels is not None:
-        values = np.asarray(_npy(labels)).reshape(-1)
+        values = read_npy(labels).reshape(-1)
         if len(values) != count:
             raise DataError(f"{len(values)} labels for {count} samples of {npy_path.name}", where=str(labels))
         table["label"] = values
@@ -120,26 +135,14 @@ def stacks(labels: Mapping[Path, object]) -> pd.DataFrame:
     return pd.concat([stack(path, label=label) for path, label in labels.items()], ignore_index=True)
 
 
-def _npy(path: Path) -> np.ndarray:
-    """Map an array; only its header is read. Object arrays would be pickles, and are refused."""
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise DataError(
-            "There is no such file.", where=str(path), remedy="Name the data folder with --data DIR."
-        ) from None
-    except (OSError, ValueError, EOFError):
-        remedy = "Write it again with numpy.save, as numbers."
-        raise DataError("The file is no .npy array of numbers.", where=str(path), remedy=remedy) from None
-
-
 def _unusable(item: Found) -> str:
     return "" if decodable(item.name) else "its name is not valid Unicode; rename it"
 
 
 def _glob(pattern: str) -> Callable[[str], object]:
-    """Match as `Path.glob` does: `**/` stands for any folders or none, `*` and `?` for parts of a name."""
-    wild = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
+    """Match as `Path.glob`: `**/` stands for any folders or none, `*` and `?` for parts of a name, {a,b} for either."""
+    wild = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]", "{": "(?:", ",": "|", "}": ")"}
+    wild = wild if "{" in pattern else {token: wild[token] for token in ("**/", "*", "?")}
     tokens = re.findall(r"(?<![^/])\*\*/|\*|\?|\[[^]/]+\]|.", pattern)
     parts = [wild.get(token) or (token if token[0] == "[" and token[1:] else re.escape(token)) for token in tokens]
     return re.compile("".join(parts)).fullmatch

@@ -131,6 +131,7 @@ def test_files_are_named_by_stem(tmp_path):
     touch(tmp_path, "x/1.png", "y/2.png", "y/3.jpg", "4.png")
     assert sorted(tables.files(tmp_path)["id"]) == ["1", "2", "4"]
     assert tables.files(tmp_path, "y/*")["id"].tolist() == ["2", "3"]
+    assert tables.files(tmp_path, "y/*.{png,jpg}")["id"].tolist() == ["2", "3"]
     assert tables.files(tmp_path, "[xy]/?.png")["id"].tolist() == ["1", "2"]
 
 
@@ -276,8 +277,9 @@ def test_labels_of_a_stack_may_be_an_array(tmp_path):
 
 def test_a_pickle_is_no_stack(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"no \.npy array of numbers"):
+    with pytest.raises(DataError) as raised:
         tables.stack(tmp_path / "x.npy")
+    assert raised.value.where == "x.npy"
 
 
 # checked

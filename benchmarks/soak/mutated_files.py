@@ -2,10 +2,10 @@
 
     python benchmarks/soak/mutated_files.py --files 5000 [--seed 0] [--json OUT]
 
-Sound files of every format and transfer syntax are generated (and, where KERAS_MED_REAL_DATA is set, real DICOM files
-taken too), each with a planted patient name and id. Copies are damaged: at least half of them beyond the header. A
-child process with a memory limit and an alarm for each file reads them; a crash, a hang, any other exception, a picture
-outside 0-255, or the planted name in any output is a failure. Exit code 0 means none was seen.
+Sound files of every format and transfer syntax are generated, the DICOM ones with a planted patient name and id; where
+KERAS_MED_REAL_DATA is set, real DICOM files are taken too. Copies are damaged: at least half of them beyond the header.
+A child process with a memory limit and an alarm for each file reads them; a crash, a hang, any other exception, a
+picture outside 0-255, or the planted name in any output is a failure. Exit code 0 means none was seen.
 """
 
 import argparse
@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from keras_med.data.dicom_headers import read_header
 from keras_med.data.readers import read_picture
+from keras_med.data.values import Values
 from keras_med.errors import DataError
 
 PLANTED = "Zzplanted"
@@ -161,7 +162,7 @@ def dataset(array: np.ndarray, syntax: str) -> pydicom.Dataset:
     one.BitsAllocated = one.BitsStored = array.dtype.itemsize * 8
     one.HighBit, one.PixelRepresentation = one.BitsStored - 1, 0
     order = ">" if syntax == BIG_ENDIAN else "<"
-    one.PixelData = array.astype(array.dtype.newbyteorder(order)).tobytes()
+    one.PixelData = array.astype(f"{order}u{array.dtype.itemsize}").tobytes()
     one["PixelData"].VR = "OW"
     return one
 
@@ -191,7 +192,7 @@ def jpeg_lossless(source: Path, target: Path) -> bool:
 
 
 def real_files(folder: Path) -> dict[str, Path]:
-    """Copy the smaller real DICOM files, where there are any, with the planted patient."""
+    """Copy the smaller real DICOM files, where there are any."""
     root = os.environ.get("KERAS_MED_REAL_DATA")
     kinds: dict[str, Path] = {}
     for path in sorted(Path(root, "dicom").rglob("*")) if root else ():
@@ -312,7 +313,8 @@ def read_all(folder: Path) -> None:
 
 def read_one(path: Path, number: int) -> tuple[str, str]:
     """Read a file with one of several `values`, and say how it ended."""
-    values = ("file", "per_image", [(40, 80)], (0, 4000))[number % 4]
+    choices: tuple[Values, ...] = ("file", "per_image", [(40, 80)], (0, 4000))
+    values = choices[number % 4]
     try:
         if path.suffix == ".dcm":
             header = read_header(path)

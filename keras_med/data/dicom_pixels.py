@@ -120,18 +120,19 @@ def _load_any(path: Path, frame: int | None) -> Stored:
             remedy="Reports, plans and damaged files hold no picture: leave the file out.",
         )
     frames, rows, columns, samples = _shape(tags, frame, where)
-    stored = _bits(tags, where)[1] if pixels == "PixelData" else 8 * (4 if pixels == "FloatPixelData" else 8)
-    syntax = _syntax(dataset, where)
+    if pixels == "PixelData":
+        allocated, stored, _ = _bits(tags, where)
+    else:
+        allocated = stored = 32 if pixels == "FloatPixelData" else 64
+    content, syntax = _content(dataset, pixels, where), _syntax(dataset, where)
     decoder = _decoder(syntax, where)
     if syntax in NATIVE:
-        bits = frames * rows * columns * samples * _number(tags, "BitsAllocated", 8 * stored)
+        bits = frames * rows * columns * samples * allocated
         halved = tags.get("PhotometricInterpretation") == "YBR_FULL_422"
-        content = dataset[pixels].value
-        _check_length(
-            len(content) if isinstance(content, bytes) else 0, (bits * 2 // 3 if halved else bits) // 8, where
-        )
+        _check_length(len(content), (bits * 2 // 3 if halved else bits) // 8, where)
     else:
-        _check_frames(dataset, frames, (rows, columns, samples), decoder, where)
+        fragile = syntax in JPEG and _plugin(decoder) == "gdcm"
+        _check_frames(content, frames, (rows, columns, samples), allocated if fragile else None, where=where)
     array = _decoded(decoder, dataset, frame, where)
     wanted = frames if frame is None else 1
     if array.size != wanted * rows * columns * samples:
@@ -176,13 +177,22 @@ def _check_length(held: int, expected: int, where: str) -> None:
         raise damaged(f"cut short: {held:,} of {expected:,} bytes of pixels are there", where)
 
 
+def _content(dataset: pydicom.Dataset, keyword: str, where: str) -> bytes:
+    """Return the bytes of the pixels; pydicom converts them when they are first looked at, and may raise anything."""
+    try:
+        content = dataset[keyword].value
+    except Exception as error:
+        raise damaged(f"pixels of no known form ({type(error).__name__})", where) from None
+    return content if isinstance(content, bytes) else b""
+
+
 def _syntax(dataset: pydicom.Dataset, where: str) -> UID:
     """Return the transfer syntax; without one, as pydicom found the file to be written."""
     meta = getattr(dataset, "file_meta", None)
     if meta is not None and meta.get("TransferSyntaxUID"):
         return UID(meta.TransferSyntaxUID)
     implicit, little = dataset.original_encoding
-    if not little or isinstance(dataset.PixelData, bytes) is False:
+    if not little:
         raise damaged("no transfer syntax is stated", where)
     if meta is None:
         dataset.file_meta = meta = pydicom.dataset.FileMetaDataset()
@@ -215,16 +225,19 @@ def _name(syntax: UID) -> str:
 
 
 def _check_frames(
-    dataset: pydicom.Dataset, frames: int, size: tuple[int, int, int], decoder: Decoder, where: str
+    content: bytes, frames: int, size: tuple[int, int, int], jpeg_bits: int | None, *, where: str
 ) -> None:
-    """Refuse a compressed frame that claims more than the header: its decoder would allocate that."""
-    strictly, bits = _plugin(decoder) == "gdcm" and decoder.UID in JPEG, int(dataset.BitsAllocated)
+    """Refuse a compressed frame that claims more than the header: its decoder would allocate that.
+
+    Args:
+        jpeg_bits: allocated for a value, where each frame must be a sound JPEG stream too.
+    """
     try:
-        for content in generate_frames(dataset.PixelData, number_of_frames=frames):
-            claimed = claimed_size(content)
+        for frame in generate_frames(content, number_of_frames=frames):
+            claimed = claimed_size(frame)
             if claimed is not None and (claimed[0] > size[0] or claimed[1] > size[1] or claimed[2] > 4):
                 raise damaged(f"a compressed frame of {claimed} values in a picture of {size}", where)
-            if strictly and not is_sound_jpeg(content, size, bits):
+            if jpeg_bits is not None and not is_sound_jpeg(frame, size, jpeg_bits):
                 raise damaged("a compressed frame that is cut short or out of order", where)
     except DataError:
         raise

@@ -72,7 +72,13 @@ def linear_predictions(
         raise DataError(f"A linear baseline needs at least 2 training examples; here are {len(images)}.")
     kept = np.sort(np.random.default_rng(seed).permutation(len(images))[:MOST_ROWS])
     images, labels = images[kept], [labels[row] for row in kept]
-    reduce = make_pipeline(PCA(min(COMPONENTS, *images.shape), svd_solver="full"), StandardScaler())
+    if not np.ptp(images, axis=0).any():
+        constant = constant_of(
+            labels, kind=kind, classes=classes
+        )  # all thumbnails are the same: there is nothing to fit
+        return constant_predictions(predictions, constant, kind=kind, classes=classes)
+    parts = min(COMPONENTS, *images.shape)
+    reduce = make_pipeline(PCA(parts, svd_solver="randomized", random_state=seed), StandardScaler())
     if kind == "regression":
         model = make_pipeline(reduce, Ridge(alpha=1.0)).fit(images, np.asarray(labels, dtype=np.float64))
         return _filled(predictions, model.predict(_flat(thumbnails))[:, None], kind, classes)

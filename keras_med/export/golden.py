@@ -12,6 +12,8 @@ from functools import partial
 import numpy as np
 
 Size = tuple[int, ...]
+Answer = Callable[[np.ndarray], np.ndarray]  # float32 pixels to one output of a model
+OUTPUTS = ("logits", "serve")  # what every format answers; a network without last activation has no logits
 COUNT = 64
 _FEWEST = 14  # two batches of 7
 _VALUES = 2**24  # golden images hold about so many values together, or volumes would take minutes to check

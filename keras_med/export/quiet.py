@@ -13,15 +13,15 @@ def tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"]
-    with _stderr_dropped():
+    with stderr_dropped():
         imported = importlib.import_module("tensorflow")
         imported.config.list_physical_devices("GPU")  # where there is none, the first question says so as an error
     return imported
 
 
 @contextmanager
-def _stderr_dropped() -> Iterator[None]:
-    """Send file descriptor 2 nowhere: the lines come from C++, before its own log levels are read."""
+def stderr_dropped() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: the lines come from C++, which asks no log level."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

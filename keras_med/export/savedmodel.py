@@ -4,15 +4,15 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from keras_med.errors import RunFailed
-from keras_med.export import golden, manifest
+from keras_med.export import golden, litert, manifest, onnx
 from keras_med.export.network import before_last_activation, load_network
 from keras_med.export.quiet import tensorflow
 from keras_med.export.verify import verify_in_fresh_process
@@ -20,32 +20,35 @@ from keras_med.export.verify import verify_in_fresh_process
 if TYPE_CHECKING:
     import keras
 
+Format = Literal["onnx", "litert"]  # beside the SavedModel
 SEED = 20
-_POOL = 3  # images tried for each golden one that is kept
+_POOL = 2  # images tried for each golden one that is kept
 _BATCH_VALUES = 2**23  # values in one batch while the golden images are chosen
-_DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
+_DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
 
 
-def publish(model_file: Path, parent: Path, description: Mapping[str, Any], *, demo: bool) -> Path:
+def publish(
+    model_file: Path, parent: Path, description: Mapping[str, Any], *, demo: bool, formats: Sequence[Format] = ()
+) -> Path:
     """Export under a temporary name, verify in a fresh process, and rename to the next free version number.
 
     A mismatch raises RunFailed and leaves nothing. The caller's process runs TensorFlow and has trained nothing.
     """
     with _temporary(parent) as folder:
-        _write(model_file, folder, {**description, "demo": demo})
+        _write(model_file, folder, {**description, "demo": demo}, formats)
         verify_in_fresh_process(folder)
         _sync(folder)
         return _claim_version(folder, parent)
 
 
-def export(model_file: Path, folder: Path, description: Mapping[str, Any]) -> None:
+def export(model_file: Path, folder: Path, description: Mapping[str, Any], *, formats: Sequence[Format] = ()) -> None:
     """Write an export that nobody has verified yet; `folder` must not exist and appears whole or not at all."""
     with _temporary(folder.parent) as temporary:
-        _write(model_file, temporary, description)
+        _write(model_file, temporary, description, formats)
         temporary.rename(folder)
 
 
-def _write(model_file: Path, folder: Path, description: Mapping[str, Any]) -> None:
+def _write(model_file: Path, folder: Path, description: Mapping[str, Any], formats: Sequence[Format]) -> None:
     tf = tensorflow()
     import keras
 
@@ -65,6 +68,10 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any]) -> No
         archive.add_endpoint("logits", lambda pixels: logits(pixels, training=False), pixels)
     with _disk_full_told(folder):
         archive.write_out(str(folder), verbose=False)
+        if "onnx" in formats:
+            onnx.write(folder, folder / manifest.ONNX_FILE, shape)
+        if "litert" in formats:
+            litert.write(folder, folder / manifest.LITERT_FILE, shape)
         shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
         manifest.write(folder, {"demo": False, **description, "golden": answers})
 
@@ -101,7 +108,7 @@ def _golden(
         "shape": list(shape),
         "fingerprint": golden.fingerprint(pool[chosen]),
         "outputs": outputs[chosen].tolist(),
-        "served": _predicted(network, pool[chosen]).tolist(),
+        "served": (_predicted(network, pool[chosen]) if logits else outputs[chosen]).tolist(),
         "before_activation": logits is not None,
         "span": reached,
         "needed_span": needed,
@@ -112,6 +119,7 @@ def _golden(
 def _predicted(network: "keras.Model", images: np.ndarray) -> np.ndarray:
     """Return `predict` on the images, one row each, without a float copy of all of them at once."""
     batch = max(1, min(32, _BATCH_VALUES // images[0].size))
+    network.jit_compile = False  # a processor is what answers here, and XLA makes it 8 times slower
     parts = [
         network.predict(images[start : start + batch].astype(np.float32), batch_size=batch, verbose=0)
         for start in range(0, len(images), batch)
@@ -165,12 +173,11 @@ def _sync(folder: Path) -> None:
 
 @contextmanager
 def _disk_full_told(folder: Path) -> Iterator[None]:
-    """Turn TensorFlow's own word for a full disk into the system's, which every command tells alike."""
-    tf = tensorflow()
+    """Tell a full disk alike and by the folder's name, whether Python or TensorFlow met it."""
     try:
         yield
-    except tf.errors.OpError as error:
-        number = errno.EFBIG if _DISK_FULL[2] in str(error) else errno.ENOSPC
-        if any(words in str(error) for words in _DISK_FULL):
-            raise OSError(number, os.strerror(number), str(folder.parent)) from None
+    except (OSError, tensorflow().errors.OpError) as error:
+        for number, words in _DISK_FULL.items():
+            if words in str(error):
+                raise OSError(number, os.strerror(number), str(folder.parent)) from None
         raise

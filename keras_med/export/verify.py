@@ -6,21 +6,21 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from keras_med.errors import RunFailed, five_of
-from keras_med.export import golden, manifest
+from keras_med.export import golden, litert, manifest, onnx
+from keras_med.export.golden import Answer
 from keras_med.export.quiet import tensorflow
 
 TOLERANCE = 1e-4  # |a - b| <= TOLERANCE * max(1, |a|)
 BATCHES = (1, 3, 7)
 _PASSES = 2
 _NATIVE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d )")  # log lines of TensorFlow's C++ on stderr
-Answer = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class VerifyResult:
         if self.weak:
             told.append(f"  weak: a span of {self.needed_span:.3g} would say more; the network hardly reacts to them")
         for check in self.checks:
-            times = ", ".join(f"{size}: {1000 * seconds:.1f} ms" for size, seconds in check.seconds.items())
+            times = ", ".join(f"{size}: {1000 * seconds:.3g} ms" for size, seconds in check.seconds.items())
             differences = f"largest difference {check.difference:.2g}, repeated {check.repeat_difference:.2g}"
             told.append(f"  {check.format} {check.output}: {differences}; time a batch {times}")
         return told + [f"  sha256 {value}  {name}" for name, value in self.files.items()]
@@ -102,8 +102,13 @@ def verify(folder: Path) -> VerifyResult:
         raise RunFailed("This machine generates other golden images than the exporter did.", where=str(folder))
     checks = []
     for name, answers in _formats(folder).items():
-        for output, answer in answers.items():
-            checks.append(_compare(name, output, answer, images, np.asarray(recorded[_RECORDED[output]], np.float32)))
+        for output in golden.OUTPUTS if recorded["before_activation"] else ("serve",):
+            if output not in answers:
+                raise RunFailed(
+                    f"{name} has no output {output!r}.", where=str(folder), remedy="Export the model again."
+                )
+            wanted = np.asarray(recorded[_RECORDED[output]], np.float32)
+            checks.append(_compare(name, output, answers[output], images, wanted))
     failed = [check for check in checks if not check.passed]
     if failed:
         raise RunFailed(_mismatch(failed), where=str(folder), remedy="This export must not be used.")
@@ -136,7 +141,12 @@ _RECORDED = {"logits": "outputs", "serve": "served"}
 
 def _formats(folder: Path) -> dict[str, dict[str, Answer]]:
     """Return each format's outputs as functions of float32 pixels."""
-    return {"SavedModel": _saved_model(folder)}
+    formats = {"SavedModel": _saved_model(folder)}
+    if (folder / manifest.ONNX_FILE).is_file():
+        formats["ONNX"] = onnx.answers(folder / manifest.ONNX_FILE)
+    if (folder / manifest.LITERT_FILE).is_file():
+        formats["LiteRT"] = litert.answers(folder / manifest.LITERT_FILE)
+    return formats
 
 
 def _saved_model(folder: Path) -> dict[str, Answer]:
@@ -147,7 +157,7 @@ def _saved_model(folder: Path) -> dict[str, Answer]:
     def answer(name: str) -> Answer:
         return lambda pixels: getattr(loaded, name)(tf.constant(pixels)).numpy()
 
-    return {name: answer(name) for name in _RECORDED if name in loaded.signatures}
+    return {name: answer(name) for name in golden.OUTPUTS if name in loaded.signatures}
 
 
 def _compare(name: str, output: str, answer: Answer, images: np.ndarray, recorded: np.ndarray) -> Check:

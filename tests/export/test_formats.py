@@ -1,0 +1,92 @@
+"""ONNX and LiteRT files give the same answers as the SavedModel beside them, or are refused by name."""
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_med.errors import EnvironmentProblem, RecipeError, RunFailed
+from keras_med.export import manifest
+from keras_med.export.savedmodel import Format, export
+from keras_med.export.verify import verify
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("tf2onnx")
+pytest.importorskip("ai_edge_litert")
+
+
+def picture_network() -> keras.Model:
+    keras.utils.set_random_seed(5)
+    image = keras.Input((12, 10, 3))
+    features = keras.layers.Normalization(mean=[90.0, 100, 110], variance=[900.0, 1000, 1100])(image)
+    features = keras.layers.Conv2D(4, 3, activation="relu")(features)
+    features = keras.layers.BatchNormalization()(features)
+    features = keras.layers.Dropout(0.5)(keras.layers.GlobalMaxPooling2D()(features))
+    return keras.Model(image, keras.layers.Activation("sigmoid")(keras.layers.Dense(1)(features)))
+
+
+def volume_network() -> keras.Model:
+    keras.utils.set_random_seed(6)
+    image = keras.Input((8, 8, 6, 1))
+    features = keras.layers.MaxPool3D(2)(keras.layers.Conv3D(4, 3, activation="relu")(image))
+    return keras.Model(image, keras.layers.Dense(1)(keras.layers.Flatten()(features)))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("formats")
+    picture_network().save(folder / "model.keras")
+    export(folder / "model.keras", folder / "export", {}, formats=["onnx", "litert"])
+    return folder / "export"
+
+
+def test_every_format_passes_on_the_same_golden_images(exported: Path) -> None:
+    checks = verify(exported).checks
+    assert [(check.format, check.output) for check in checks] == [
+        (name, output) for name in ("SavedModel", "ONNX", "LiteRT") for output in ("logits", "serve")
+    ]
+    assert all(check.passed for check in checks)
+    assert {manifest.ONNX_FILE, manifest.LITERT_FILE} <= set(manifest.read(exported)["files"])
+
+
+def test_the_onnx_file_takes_any_batch_and_answers_as_the_network(exported: Path) -> None:
+    session = onnxruntime.InferenceSession(str(exported / manifest.ONNX_FILE), providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(1).uniform(0, 255, (11, 12, 10, 3)).astype("float32")
+    network = keras.saving.load_model(exported / manifest.KERAS_FILE)
+    for size in (1, 11):
+        (answer,) = session.run(["serve"], {"pixels": images[:size]})
+        np.testing.assert_allclose(answer, network.predict(images[:size], verbose=0), atol=1e-5)
+
+
+def test_a_file_of_another_network_does_not_pass(exported: Path, tmp_path: Path) -> None:
+    network = picture_network()
+    network.layers[-2].bias.assign([0.01])
+    network.save(tmp_path / "model.keras")
+    export(tmp_path / "model.keras", tmp_path / "other", {}, formats=["litert"])
+    content = manifest.read(tmp_path / "other")
+    (tmp_path / "other" / manifest.LITERT_FILE).write_bytes((exported / manifest.LITERT_FILE).read_bytes())
+    manifest.write(tmp_path / "other", {"golden": content["golden"]})
+    with pytest.raises(RunFailed, match=r"^LiteRT logits differs by 0\.01"):
+        verify(tmp_path / "other")
+
+
+def test_volumes_go_to_onnx_and_are_refused_by_litert(tmp_path: Path) -> None:
+    volume_network().save(tmp_path / "model.keras")
+    with pytest.raises(RecipeError, match=r"LiteRT cannot run a network on volumes \(8 x 8 x 6 x 1\)"):
+        export(tmp_path / "model.keras", tmp_path / "export", {}, formats=["litert"])
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    export(tmp_path / "model.keras", tmp_path / "export", {}, formats=["onnx"])
+    assert [check.format for check in verify(tmp_path / "export").checks] == ["SavedModel", "ONNX"]
+
+
+@pytest.mark.parametrize(("name", "missing"), [("onnx", "onnxruntime"), ("litert", "ai_edge_litert.interpreter")])
+def test_a_format_without_its_package_says_what_to_install(
+    name: Format, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture_network().save(tmp_path / "model.keras")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(EnvironmentProblem, match=rf"not installed.\npip install 'keras_med\[{name}\]'"):
+        export(tmp_path / "model.keras", tmp_path / "export", {}, formats=[name])
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]

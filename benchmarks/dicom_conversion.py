@@ -3,7 +3,7 @@
     python benchmarks/dicom_conversion.py [--files 300] [--monai]
 
 All sides read, rescale, window and resize the same warm 512 x 512 files in this process, on one thread, in turns, and
-are checked to give the same picture. Wanted: at least the plain rate, and at least 3 times MONAI's where it is installed.
+are checked to give the same picture. Wanted: at least the plain rate, and 3 times MONAI's where it is installed.
 """
 
 import argparse

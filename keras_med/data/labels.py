@@ -53,7 +53,7 @@ def labelled(
             raise DataError(f"There is no column {name!r}.", where=where, remedy=near(name, [str(c) for c in rows]))
     on = _compared_column(table, key, on)
     rows, collapsed = _one_row_a_key(rows, key, label, list(renamed), zfill, where, private=on in _IDENTIFIERS)
-    ours = _column(table, on, rows["key"])
+    ours = compared(table, on, rows["key"])
     theirs = _hashed_alike(rows["key"], ours) if on in _IDENTIFIERS else rows["key"]
     if not ours.isin(set(theirs)).any():
         raise _nothing_matches(table, rows["key"], key, on, where)
@@ -119,8 +119,8 @@ def _compared_column(table: pd.DataFrame, key: str, on: str | None) -> str:
     return on
 
 
-def _column(table: pd.DataFrame, on: str, keys: pd.Series) -> pd.Series:
-    """Return the compared column as text; a file with as many of its folders as the keys name."""
+def compared(table: pd.DataFrame, on: str, keys: pd.Series) -> pd.Series:
+    """Return a column as text, to compare with keys; "file" has as many of its folders as the keys name."""
     if on in table:
         return key_text(table[on])
     paths = [str(path).replace("\\", "/").split("/") for path in table["path"]]
@@ -171,7 +171,7 @@ def _nothing_matches(table: pd.DataFrame, keys: pd.Series, key: str, on: str, wh
     wanted = set(keys)
     others = [name for name in ("id", "file", "stem", "patient") if name != on]
     counts = {
-        name: int(_column(table, name, keys).isin(wanted).sum()) for name in others if name in (*table, "file", "stem")
+        name: int(compared(table, name, keys).isin(wanted).sum()) for name in others if name in (*table, "file", "stem")
     }
     best = max(counts, key=lambda name: counts[name], default="")
     if best and counts[best]:
@@ -181,7 +181,7 @@ def _nothing_matches(table: pd.DataFrame, keys: pd.Series, key: str, on: str, wh
     if on in _IDENTIFIERS:
         return DataError(f"No {key} of {len(keys)} is a {on} of the table.", where=where, remedy=remedy)
     example = (
-        f"{keys.iloc[0]!r} against {_column(table, on, keys).iloc[0]!r}" if len(keys) and len(table) else "nothing"
+        f"{keys.iloc[0]!r} against {compared(table, on, keys).iloc[0]!r}" if len(keys) and len(table) else "nothing"
     )
     return DataError(f"No {key} of {len(keys)} is an {on} of the table, as {example}.", where=where, remedy=remedy)
 

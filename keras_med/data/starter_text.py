@@ -52,6 +52,7 @@ def call(head: str, arguments: list[str], *, indent: int = 0) -> list[str]:
         fits = indent + 4 + len(below[-1]) + len(argument) + 2 <= _WIDTH
         below = [*below[:-1], f"{below[-1]} {argument},"] if fits else [*below, f" {argument},"]
     packed = [f"   {text}" for text in below if text]
+    packed = [packed[0].rstrip(",")] if len(packed) == 1 else packed
     return [f"{head}(", *(text + _excused(text, indent) for text in packed), ")"]
 
 
@@ -107,7 +108,7 @@ def _network(dimensions: int) -> list[str]:
         "    x = keras.layers.Rescaling(1 / 255)(image)",
         "    for filters in (width, 2 * width, 4 * width):",
         f'        x = keras.layers.Conv{dimensions}D(filters, 3, padding="same", use_bias=False)(x)',
-        "        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))",
+        "        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))",
         f'        x = keras.layers.MaxPooling{dimensions}D(padding="same")(x)',
         f"    return keras.layers.GlobalAveragePooling{dimensions}D()(x)",
     ]

@@ -65,6 +65,13 @@ def is_constant(table: pd.DataFrame) -> NDArray[np.bool_]:
     return table["deviation"].to_numpy(float) < 1e-3
 
 
+def known_patients(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Number the patients; unknown ones are -1."""
+    if "patient" not in table:
+        return np.full(len(table), -1)
+    return pd.factorize(table["patient"].astype(object).replace("", np.nan))[0].astype(np.int64)
+
+
 def _same_pixels(table: pd.DataFrame, alive: NDArray[np.int64]) -> pd.DataFrame:
     """Pair each picture with the first that has the same pixels, flipped or not."""
     flip, pixel = table["flip_hash"].to_numpy(str)[alive], table["pixel_hash"].to_numpy(str)[alive]
@@ -79,7 +86,7 @@ def _same_pixels(table: pd.DataFrame, alive: NDArray[np.int64]) -> pd.DataFrame:
 def _near(table: pd.DataFrame, thumbnails: np.ndarray, rows: NDArray[np.int64]) -> pd.DataFrame:
     """Find the confirmed pairs among `rows`, those of one patient aside."""
     codes = np.array([int(code, 16) for code in table["perceptual_hash"].iloc[rows]], np.uint64)
-    patients = _patients(table)[rows]
+    patients = known_patients(table)[rows]
     coarse = _coarse(thumbnails, rows)
     confirmed: list[tuple[int, int, int, float]] = []
     for proposals in propose(codes):
@@ -90,8 +97,12 @@ def _near(table: pd.DataFrame, thumbnails: np.ndarray, rows: NDArray[np.int64]) 
             if correlation >= CORRELATION:
                 confirmed.append((int(rows[one]), int(rows[other]), turn, correlation))
     best = pd.DataFrame(confirmed, columns=["first", "second", "turn", "correlation"])
-    best = best.sort_values("correlation", ascending=False).drop_duplicates(["first", "second"]).sort_index()
-    return best.assign(kind="near")[["first", "second", "kind", "turn", "correlation"]]
+    best = (
+        best.sort_values("correlation", ascending=False)
+        .drop_duplicates(["first", "second"])
+        .sort_values(["first", "second"], ignore_index=True)
+    )
+    return _pairs_of(best["first"], best["second"], ["near"] * len(best), best["turn"], best["correlation"])
 
 
 def aligned_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -163,7 +174,7 @@ def _groups(
     table: pd.DataFrame, same: pd.DataFrame, near: pd.DataFrame
 ) -> tuple[NDArray[np.int64], tuple[NDArray[np.int64], ...]]:
     """Join the pairs to groups; in a group that cannot be believed only equal pixels stay together, if those can."""
-    patients = _patients(table)
+    patients = known_patients(table)
     group = _components(len(table), pd.concat([same, near], ignore_index=True))
     refused = _unbelievable(group, patients)
     doubtful = np.isin(group, [members[0] for members in refused])
@@ -192,13 +203,7 @@ def _unbelievable(group: NDArray[np.int64], patients: NDArray[np.int64]) -> tupl
     )  # fmt: skip
 
 
-def _patients(table: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the patients; unknown ones are -1."""
-    if "patient" not in table:
-        return np.full(len(table), -1)
-    return pd.factorize(table["patient"])[0].astype(np.int64)
-
-
 def _pairs_of(first: object, second: object, kind: object, turn: object, correlation: object) -> pd.DataFrame:
     columns = {"first": first, "second": second, "kind": kind, "turn": turn, "correlation": correlation}
-    return pd.DataFrame({name: pd.Series(value) for name, value in columns.items()})
+    made = pd.DataFrame({name: pd.Series(value, dtype=object) for name, value in columns.items()})
+    return made.astype({"first": int, "second": int, "kind": str, "turn": int, "correlation": float})

@@ -5,14 +5,14 @@ place of a picture is bright or dark for old age, and a small thumbnail holds no
 from a distribution drawn without regard to the label, and film noise is dosed until the file has a size drawn likewise.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from keras_med.phantoms.folders import encoded, whole_folder, write_picture
+from keras_med.phantoms.folders import dosed, whole_folder, write_picture
 from keras_med.phantoms.textures import Image, match_levels, mixed_grain, random_levels, white_noise
 from keras_med.phantoms.thorax import SIDE, draw_thorax
 
@@ -40,6 +40,38 @@ def spr_age(folder: Path, *, seed: int, train: int = 680, test: int = 40) -> Non
         asked.to_csv(root / "sample_submission_age.csv", index=False)
 
 
+def chest_folders(folder: Path, *, seed: int, covid: int = 90, normal: int = 110, virus: int = 100) -> None:
+    """Write class folders of JPEG and PNG files of several sizes, grey, bluish, with alpha, and of 16 bits."""
+    counts = {"covid": covid, "normal": normal, "virus": virus}
+    coarsest = {"covid": (0.75, 1.0), "normal": (0.0, 0.2), "virus": (0.35, 0.6)}
+    labels = np.repeat(list(counts), list(counts.values()))
+    numbers = np.random.default_rng([seed, 0]).permutation(len(labels))
+    with whole_folder(folder) as root:
+        for label in counts:
+            (root / label).mkdir()
+        for order, (label, number) in enumerate(zip(labels, numbers, strict=True)):
+            rng = np.random.default_rng([seed, 2, order])
+            picture = _radiograph(rng, coarseness=rng.uniform(*coarsest[str(label)]))
+            pixels, suffix = _as_collected(rng, picture)
+            write_picture(root / str(label) / f"{number:04d}{suffix}", pixels)
+
+
+def _as_collected(rng: np.random.Generator, picture: Picture) -> tuple[Picture | NDArray[np.uint16], str]:
+    """Scale a film and choose the file it is kept in, as in sets that were gathered from many places."""
+    height, width = rng.choice([256, 280, 300, 320], 2)
+    grey = np.asarray(cv2.resize(picture, (int(width), int(height)), interpolation=cv2.INTER_AREA), np.uint8)
+    kind = rng.choice(["grey", "rgb", "bluish", "alpha", "deep"], p=[0.5, 0.15, 0.15, 0.1, 0.1])
+    if kind == "grey":
+        return grey, str(rng.choice([".jpg", ".png"]))
+    if kind == "rgb":
+        return np.dstack([grey] * 3), ".jpg"
+    if kind == "bluish":
+        return np.dstack([(grey * 0.92).astype(np.uint8), (grey * 0.96).astype(np.uint8), grey]), ".jpg"
+    if kind == "alpha":
+        return np.dstack([*[grey] * 3, np.full_like(grey, 255)]), ".png"
+    return np.asarray(grey * np.uint16(257), np.uint16), ".png"
+
+
 def _radiograph(rng: np.random.Generator, *, coarseness: float) -> Picture:
     """Draw one chest film whose grain is fine at 0 and coarse at 1."""
     thorax = draw_thorax(rng)
@@ -53,7 +85,7 @@ def _radiograph(rng: np.random.Generator, *, coarseness: float) -> Picture:
         pixels = match_levels(np.asarray(scene + dose * noise, np.float32), levels)
         return np.asarray(np.rint(pixels) * border, np.uint8)
 
-    return _of_size(film, rng.normal(*_BYTES_A_PIXEL) * SIDE * SIDE)
+    return dosed(film, size=rng.normal(*_BYTES_A_PIXEL) * SIDE * SIDE)
 
 
 def _border(rng: np.random.Generator) -> Image:
@@ -64,18 +96,3 @@ def _border(rng: np.random.Generator) -> Image:
     across[:, :first] = 0.0
     across[:, SIDE - last :] = 0.0
     return inside
-
-
-def _of_size(film: Callable[[float], Picture], wanted: float) -> Picture:
-    """Dose noise until the PNG has about `wanted` bytes; else coarse grain would show in the file size."""
-    low, high = 0.0, 0.4
-    dose = 0.1
-    picture = film(dose)
-    for _ in range(4):
-        if len(encoded(picture, ".png")) < wanted:
-            low = dose
-        else:
-            high = dose
-        dose = (low + high) / 2
-        picture = film(dose)
-    return picture

@@ -1,9 +1,8 @@
 """Data folders and pictures written whole or not at all."""
 
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o755)
         try:
-            os.replace(temporary, folder)
+            temporary.replace(folder)
         except OSError:
             if not (folder.is_dir() and any(folder.iterdir())):
                 raise
@@ -43,10 +42,25 @@ def write_picture(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) ->
 
 def encoded(pixels: NDArray[np.uint8] | NDArray[np.uint16], suffix: str) -> bytes:
     """Encode a picture as a file with this suffix would hold it."""
-    orders = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    if pixels.ndim == 3 and pixels.shape[2] in orders:
-        pixels = np.asarray(cv2.cvtColor(pixels, orders[pixels.shape[2]]), pixels.dtype)
-    done, data = cv2.imencode(suffix, pixels)
+    if pixels.ndim == 3:
+        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]  # OpenCV takes blue first
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels))
     if not done:
         raise EnvironmentProblem(f"OpenCV cannot write {suffix} files here.", remedy="Reinstall opencv-python.")
     return data.tobytes()
+
+
+def dosed(film: Callable[[float], NDArray[np.uint8]], *, size: float, suffix: str = ".png") -> NDArray[np.uint8]:
+    """Dose the noise of `film` (0 to 0.4) until its file has about `size` bytes.
+
+    Coarse structures compress better than fine ones: without this the file's size would tell them apart.
+    """
+    low, high = 0.0, 0.4
+    dose = 0.1
+    for _ in range(4):
+        if len(encoded(film(dose), suffix)) < size:
+            low = dose
+        else:
+            high = dose
+        dose = (low + high) / 2
+    return film(dose)

@@ -230,7 +230,7 @@ def write_mutants(folder: Path, count: int, seed: int, only: str) -> list[dict]:
     mutants = []
     for number in range(count):
         name = list(kinds)[number % len(kinds)]
-        beyond = number // len(kinds) % 3 != 0
+        beyond = (number + number // len(kinds)) % 3 != 0
         content = contents[name]
         begin = min(header_length(content, name), len(content) - 1)
         damage = str(random.choice(KINDS))

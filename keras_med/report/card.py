@@ -33,7 +33,7 @@ def write_card(run: RunFolder) -> Path:
     path = run.path / "card.md"
     parts = [
         _front_matter(contents),
-        f"# {_plain(contents.title)}",
+        f"# {_plain(' '.join(contents.title.split()))}",
         *_warnings(contents),
         *_use(contents),
         *_data(contents),
@@ -61,15 +61,15 @@ def _front_matter(contents: Contents) -> str:
         name: entry for name, entry in entries.items() if finite(entry.get("value")) and not BY_CLASS_TABLE.match(name)
     }
     if told:
-        lines += ["model-index:", f"- name: {json.dumps(contents.title)}", "  results:", "  - task:"]
+        lines += ["model-index:", f"- name: {_quoted(contents.title)}", "  results:", "  - task:"]
         lines += [
             f"      type: {TASKS[contents.target.kind]}",
             "    dataset:",
-            f"      name: {json.dumps(contents.title)}",
+            f"      name: {_quoted(contents.title)}",
         ]
-        lines += [f"      type: {json.dumps(contents.title)}", f"      split: {json.dumps(split)}", "    metrics:"]
+        lines += [f"      type: {_quoted(contents.title)}", f"      split: {_quoted(split)}", "    metrics:"]
         for name, entry in told.items():
-            lines += [f"    - type: {json.dumps(name)}", f"      value: {json.dumps(entry['value'])}"]
+            lines += [f"    - type: {_quoted(name)}", f"      value: {_quoted(entry['value'])}"]
     return "\n".join([*lines, "---"])
 
 
@@ -148,6 +148,11 @@ def _making(contents: Contents) -> list[str]:
     command = str(contents.settings.get("command") or "").replace("`", "'")
     seed = contents.settings.get("seed", NOT_AVAILABLE)
     return ["## How it was made", f"    {command}" if command else "", f"Seed {seed}. {versions}".strip()]
+
+
+def _quoted(value: object) -> str:
+    """Write a value as JSON, which is YAML too, without a bracket that a page could take for HTML."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _plain(text: str) -> str:

@@ -165,7 +165,7 @@ def read(run: RunFolder) -> Contents:
 
 
 def table(path: Path) -> pd.DataFrame:
-    """Read a CSV file whose names (ids, labels, patients, folds, fits) stay the text they are, 'NA' and '007' included."""
+    """Read a CSV file whose names (ids, labels, patients, folds) stay the text they are, 'NA' and '007' included."""
     texts = dict.fromkeys(("id", "label", "patient", "group", "split", "fold", "fit", "role", "reason"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], low_memory=False)
 

@@ -39,12 +39,12 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "keras_med",
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.linewidth": 0.7,
     "axes.labelcolor": INK,
-    "axes.labelsize": 9,
+    "axes.labelsize": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -56,15 +56,15 @@ STYLE: dict[str, Any] = {
     "grid.linewidth": 0.7,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
+    "xtick.labelsize": 8.75,
+    "ytick.labelsize": 8.75,
     "xtick.major.size": 0,
     "ytick.major.size": 0,
     "xtick.minor.size": 0,
     "ytick.minor.size": 0,
     "lines.linewidth": 1.5,
     "legend.frameon": False,
-    "legend.fontsize": 8,
+    "legend.fontsize": 8.75,
     "legend.handlelength": 1.6,
 }
 
@@ -114,7 +114,8 @@ def finish(figure: Figure, name: str, *, caption: str, alt: str, data: pd.DataFr
     stream = StringIO()
     FigureCanvasSVG(figure)
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+    with mpl.rc_context(STYLE):  # text as text and fixed ids are decided when the file is written
+        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
     return Drawing(name, caption, alt, stream.getvalue(), data)
 
 
@@ -135,7 +136,7 @@ def name_line(axes: Any, value: float, text: str) -> None:
     """Write what a horizontal line is beside its right end, outside the points."""
     axes.annotate(
         text, (1, value), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points", va="center",
-        fontsize=8, color=SECOND,
+        fontsize=8.75, color=SECOND,
     )  # fmt: skip
 
 

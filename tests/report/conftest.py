@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, average_precision_score, brier_score_loss, roc_auc_score
 
+from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 
+RUN = "20261120T221530Z-a1b2"
 CHROMIUM = Path("/usr/bin/chromium")
 CLASSES = ("covid", "normal", "virus")
 TARGETS: dict[str, dict[str, Any]] = {
@@ -22,10 +24,25 @@ TARGETS: dict[str, dict[str, Any]] = {
 HEADLINES = {"regression": "mae", "binary": "auroc", "classes": "accuracy"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., RunFolder]:
     """Give the builder of a run folder below tmp_path."""
-    return lambda **options: build(tmp_path / "runs" / "example" / "20261120T221530Z-a1b2", **options)
+    return lambda recipe="example", **options: build(tmp_path / "runs" / recipe / RUN, **options)
+
+
+@pytest.fixture(scope="session")
+def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFolder]:
+    """Give runs whose report is written, each made once; they must not be changed."""
+    made: dict[tuple[tuple[str, Any], ...], RunFolder] = {}
+
+    def give(**options: Any) -> RunFolder:
+        key = tuple(sorted(options.items()))
+        if key not in made:
+            made[key] = build(tmp_path_factory.mktemp("runs") / RUN, **options)
+            write_report(made[key])
+        return made[key]
+
+    return give
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +77,9 @@ def build(
     predictions = _predictions(kind, index, splits, generator)
     if worst_id:
         worst = _worst(predictions, kind)
-        index, splits, predictions = (table.replace({"id": {worst: worst_id}}) for table in (index, splits, predictions))
+        index, splits, predictions = (
+            table.replace({"id": {worst: worst_id}}) for table in (index, splits, predictions)
+        )
     _arrays(run, generator)
     index.to_csv(run.index, index=False)
     splits.to_csv(run.splits, index=False)
@@ -263,7 +282,14 @@ def _entry(value: float, n: int, unit: str = "") -> dict[str, Any]:
     """An interval of a plausible width; nothing here depends on it."""
     half = 0.12 * abs(value) + 0.01
     high = value + half if unit else min(value + half, 1.0)
-    return {"value": float(value), "low": float(value - half), "high": float(high), "unit": unit, "n": n, "patients": None}
+    return {
+        "value": float(value),
+        "low": float(value - half),
+        "high": float(high),
+        "unit": unit,
+        "n": n,
+        "patients": None,
+    }
 
 
 def _fit(run: RunFolder, name: str, generator: np.random.Generator) -> None:
@@ -301,6 +327,13 @@ AUDIT = {
             "rows": ["000001", "000002", "000007", "000009"],
             "remedy": "Mend the labels, or drop the images.",
         },
-        {"name": "sizes", "severity": "info", "sentence": "Images come in 3 sizes.", "count": 3, "rows": [], "remedy": ""},
+        {
+            "name": "sizes",
+            "severity": "info",
+            "sentence": "Images come in 3 sizes.",
+            "count": 3,
+            "rows": [],
+            "remedy": "",
+        },
     ]
 }

@@ -1,0 +1,157 @@
+"""Figures and their data, against counts made by hand or by scikit-learn."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from keras_med.report.class_figures import counts_of
+from keras_med.report.contents import read
+from keras_med.report.figures import canvas, cloud, finish
+from keras_med.report.operating import operating_points
+from keras_med.report.page import write_report
+from keras_med.report.scored import Scored, scored
+from keras_med.runfolder import RunFolder
+
+MakeRun = Callable[..., RunFolder]
+
+EXPECTED = {
+    "regression": {"true_predicted", "bland_altman", "error_by_decade", "labels", "curves_loss"},
+    "binary": {"confusion", "roc", "precision_recall", "reliability", "labels", "curves_loss"},
+    "classes": {"confusion", "roc", "precision_recall", "reliability", "labels", "curves_loss"},
+}
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary", "classes"])
+def test_every_figure_is_saved_with_its_data(make_run: MakeRun, kind: str) -> None:
+    run = make_run(kind=kind)
+    write_report(run)
+    assert {file.stem for file in run.figures.glob("*.svg")} == EXPECTED[kind]
+    assert EXPECTED[kind] <= {file.stem for file in run.figures.glob("*.csv")}
+
+
+def test_equal_figures_are_equal_bytes_and_hold_their_text_as_text() -> None:
+    def draw() -> str:
+        with canvas() as figure:
+            figure.add_subplot().plot([0, 1], [2, 3], clip_on=True)
+            figure.axes[0].set_xlabel("Epoch")
+        return finish(figure, "one", caption="c", alt="a", data=pd.DataFrame()).svg
+
+    assert draw() == draw()
+    assert ">Epoch</text>" in draw()
+
+
+def test_a_figure_in_the_page_follows_the_theme_and_keeps_its_ids_to_itself() -> None:
+    with canvas() as figure:
+        cloud(figure.add_subplot(), np.arange(9.0), np.arange(9.0))
+    drawing = finish(figure, "points", caption="c", alt='9 "points"', data=pd.DataFrame())
+    inline, copy = str(drawing.markup), str(drawing.copy_markup("first"))
+    assert "var(--accent)" in inline
+    assert "#1d6a8a" not in inline
+    assert "#1d6a8a" in drawing.svg
+    assert "<style" not in inline
+    assert 'aria-label="9 &#34;points&#34;"' in inline
+    ids = {part.split('"')[0] for part in inline.split(' id="')[1:]}
+    copied = {part.split('"')[0] for part in copy.split(' id="')[1:]}
+    assert ids
+    assert not ids & copied
+
+
+def test_many_points_become_hexagons_that_hold_them_all() -> None:
+    x = np.random.default_rng(0).normal(size=5000)
+    with canvas() as figure:
+        axes = figure.add_subplot()
+        cloud(axes, x, x)
+    assert len(finish(figure, "many", caption="c", alt="a", data=pd.DataFrame()).svg) < 400_000
+
+
+def test_confusion_counts_equal_scikit_learns() -> None:
+    generator = np.random.default_rng(1)
+    truth, called = generator.integers(0, 4, 300), generator.integers(0, 4, 300)
+    assert (counts_of(truth.astype(float), called, 4) == confusion_matrix(truth, called)).all()
+
+
+def test_operating_points_count_by_hand() -> None:
+    #              p:  0.1  0.4  0.4  0.8        at 0.4: two hits of two, one false alarm of two
+    found = Scored("test", pd.DataFrame(), np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.4, 0.8]))
+    points = operating_points(found, 0.4).set_index("threshold")
+    assert points.loc[0.4].to_dict() == {
+        "true_positive": 2,
+        "false_negative": 0,
+        "false_positive": 1,
+        "true_negative": 1,
+    }
+    assert points.loc[0.8].to_dict() == {
+        "true_positive": 1,
+        "false_negative": 1,
+        "false_positive": 0,
+        "true_negative": 2,
+    }
+    assert points.loc[1.0].to_dict() == {
+        "true_positive": 0,
+        "false_negative": 2,
+        "false_positive": 0,
+        "true_negative": 2,
+    }
+
+
+def test_operating_points_resolve_the_small_probabilities_of_a_rare_disease() -> None:
+    generator = np.random.default_rng(2)
+    found = Scored("test", pd.DataFrame(), (np.arange(2000) < 20).astype(float), generator.uniform(0, 0.009, 2000))
+    points = operating_points(found, 0.5)
+    assert (points["threshold"] < 0.01).sum() > 60
+
+
+def test_the_roc_data_are_scikit_learns(make_run: MakeRun) -> None:
+    run = make_run(kind="binary")
+    write_report(run)
+    rows = pd.read_csv(run.predictions)
+    rows = rows[rows["role"] == "test"]
+    x, y, _ = roc_curve(rows["label"], rows["p_1"])
+    data = pd.read_csv(run.figures / "roc.csv")
+    np.testing.assert_allclose(data["false_positive_rate"], x)
+    np.testing.assert_allclose(data["sensitivity"], y)
+
+
+def test_bland_altman_data_are_mean_and_difference(make_run: MakeRun) -> None:
+    run = make_run()
+    write_report(run)
+    rows = pd.read_csv(run.predictions, dtype={"id": str})
+    one = rows[rows["role"] == "test"].iloc[0]
+    data = pd.read_csv(run.figures / "bland_altman.csv", dtype={"id": str}).set_index("id").loc[one["id"]]
+    assert data["difference"] == pytest.approx(one["predicted"] - one["label"])
+    assert data["mean"] == pytest.approx((one["predicted"] + one["label"]) / 2)
+
+
+def test_histograms_count_every_example_of_the_exported_networks_fold(make_run: MakeRun) -> None:
+    run = make_run(kind="classes")
+    write_report(run)
+    data = pd.read_csv(run.figures / "labels.csv").set_index("label")
+    index = pd.read_csv(run.index, dtype=str).set_index("id")["label"]
+    splits = pd.read_csv(run.splits, dtype=str)
+    test = splits[(splits["fold"] == "final") & (splits["split"] == "test")]["id"].map(index)
+    assert data["test"].to_dict() == test.value_counts().to_dict()
+
+
+def test_the_final_network_keeps_its_last_epoch_and_folds_their_best(make_run: MakeRun) -> None:
+    run = make_run()
+    history = pd.read_csv(run.fit("t000-fold0").history)
+    kept = {fit.name: fit.kept_epoch for fit in read(run).fits}
+    assert kept["t000-final"] == 14
+    assert kept["t000-fold0"] == history["epoch"][history["validation_loss"].idxmin()]
+
+
+def test_labels_and_ids_that_look_like_numbers_stay_text(make_run: MakeRun) -> None:
+    run = make_run(kind="classes")
+    for file in (run.index, run.predictions):
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        table["label"] = table["label"].replace({"covid": "01", "normal": "NA", "virus": "1"})
+        table = table.rename(columns={"p_covid": "p_01", "p_normal": "p_NA", "p_virus": "p_1"})
+        table.to_csv(file, index=False)
+    settings = run.settings.read_text().replace('["covid", "normal", "virus"]', '["01", "NA", "1"]')
+    run.settings.write_text(settings)
+    found = scored(read(run))
+    assert not found.why
+    assert sorted(set(found.truth)) == [0, 1, 2]

@@ -6,6 +6,7 @@ from keras_med.errors import RecipeError
 from keras_med.models.settings import Frozen, Pooling
 
 UNTIL = "until:"
+MOMENTUM = 0.9
 
 
 def as_colour(image: keras.KerasTensor, builder: str) -> keras.KerasTensor:
@@ -47,7 +48,8 @@ def freeze(start: keras.KerasTensor, end: keras.KerasTensor, *, frozen: Frozen, 
     Dropout inside the frozen part gets rate 0: EfficientNetB2 has 16 of them, and one live Dropout is enough to make
     the features of a frozen backbone random in training. With `hold_statistics`, BatchNorm stays in inference mode even
     in the part that is trained. Where it is trained it is synchronized, or each replica would keep statistics of its
-    own; only TensorFlow has replicas and can do so.
+    own (only TensorFlow has replicas and can do so), and forgets as fast as PyTorch's: with the momentum of 0.999 that
+    MobileNetV2 brings for ImageNet, 100 steps leave the statistics of inference where they began.
     """
     layers = layers_between(start, end)
     for layer in layers[: count_frozen(layers, frozen)]:
@@ -58,6 +60,7 @@ def freeze(start: keras.KerasTensor, end: keras.KerasTensor, *, frozen: Frozen, 
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = layer.trainable and not hold_statistics
             layer.synchronized = layer.trainable and keras.backend.backend() == "tensorflow"
+            layer.momentum = min(layer.momentum, MOMENTUM) if layer.trainable else layer.momentum
 
 
 def count_frozen(layers: list[keras.Layer], frozen: Frozen) -> int:

@@ -102,8 +102,10 @@ def _described(step: graph.Step, positions: dict[int, str]) -> dict[str, Any]:
 
 
 def _without_names(settings: Any) -> Any:
-    """Drop what does not change the numbers: names, seeds, and whether a layer is marked trainable."""
+    """Drop what does not change the numbers: names (but for a precision's), seeds, and the mark of being trainable."""
     if isinstance(settings, dict):
+        if str(settings.get("class_name")).endswith("DTypePolicy"):
+            return settings["config"]
         kept = {key: value for key, value in settings.items() if key not in ("name", "seed", "trainable")}
         return {key: _without_names(value) for key, value in kept.items()}
     return [_without_names(value) for value in settings] if isinstance(settings, list | tuple) else settings

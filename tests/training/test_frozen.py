@@ -169,6 +169,13 @@ def test_the_hash_changes_with_a_weight_a_setting_and_a_connection():
     assert len(hashes) == 4
 
 
+def test_the_hash_changes_with_the_precision():
+    def build(precision: str) -> keras.Model:
+        return _chain(keras.layers.Dense(2, kernel_initializer="ones", dtype=precision))
+
+    assert graph_hash(build("float32")) != graph_hash(build("mixed_bfloat16"))
+
+
 def test_the_hash_changes_with_a_constant_of_an_operation():
     def build(factor: float) -> keras.Model:
         start = keras.Input((3,))

@@ -5,6 +5,7 @@ table, then the window, and last the inversion of MONOCHROME1, so that a window 
 black.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -218,8 +219,8 @@ def _file_window(stored: Stored) -> Window | LookUpTable | None:
     tags: pydicom.Dataset | dict[str, Plain] = stored.tags
     for item in groups(stored.dataset, "FrameVOILUTSequence")[:1]:
         tags = item
-    centre, width = number(tags.get("WindowCenter"), np.nan), number(tags.get("WindowWidth"), np.nan)
-    if not np.isfinite([centre, width]).all() or width <= 0:
+    centre, width = number(tags.get("WindowCenter"), math.nan), number(tags.get("WindowWidth"), math.nan)
+    if not (math.isfinite(centre) and width > 0):
         return None
     return Window(centre, width, SHAPES.get(str(tags.get("VOILUTFunction")), "LINEAR"))
 

@@ -4,6 +4,8 @@ What is damaged counts as absent, except a palette: without it the pixels mean n
 used: they take big-endian tables the wrong way round and let a segmented table grow without bound.
 """
 
+import math
+
 import numpy as np
 import pydicom
 
@@ -20,7 +22,7 @@ def number(value: object, default: float) -> float:
         found = float(value) if value is not None else default  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return default
-    return found if np.isfinite(found) else default
+    return found if math.isfinite(found) else default
 
 
 def items(dataset: pydicom.Dataset | None, keyword: str) -> list[pydicom.Dataset]:

@@ -57,6 +57,8 @@ def undersampled(splits: pd.DataFrame, table: pd.DataFrame, seed: int) -> pd.Dat
 
     Validation, test and the fold itself keep their natural shares.
     """
+    if pd.api.types.is_float_dtype(table["label"]):
+        raise RecipeError("balance='undersample' needs classes, and the target is a number.", remedy="Leave it out.")
     labels = splits["id"].map(table["label"].map(str).set_axis(table["id"].astype(str)))
     made = splits.copy()
     for fold in sorted(set(splits["fold"])):

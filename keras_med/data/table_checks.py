@@ -1,6 +1,7 @@
 """A recipe's table to one that the trainer can rely on: unique ids, existing files, a fitting label in every row."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from keras_med.data.file_lists import excluded
-from keras_med.data.identifiers import key_text, keyed_hashes, label_text
+from keras_med.data.identifiers import DIGITS, key_text, keyed_hashes, label_text
 from keras_med.errors import DataError, five_of
 from keras_med.recipe.kinds import near
 from keras_med.recipe.words import Binary, Classes, Regression, Target
 
 IDENTIFIERS = ("patient", "study", "series")
+_HASH = re.compile(f"[0-9a-f]{{{DIGITS}}}")
 _MANY = 20  # files of one folder from which listing it is quicker than asking for each
 
 
@@ -45,7 +47,7 @@ def checked(table: object, target: Target | None, where: str = "index()") -> pd.
     if target is not None:
         made["label"] = _checked_labels(made, target, where)
     for column in IDENTIFIERS:
-        if column in made and column not in table.attrs.get("hashed", ()):
+        if column in made and not (column in table.attrs.get("hashed", ()) and _look_hashed(made[column])):
             made[column] = keyed_hashes(made[column])
     made.attrs["hashed"] = IDENTIFIERS
     return made
@@ -62,6 +64,11 @@ def missing_files(paths: Iterable[str]) -> set[str]:
         unsure = [path for path in members if path.rpartition(os.sep)[2] not in there]
         absent.update(path for path in unsure if not Path(path).exists())
     return absent
+
+
+def _look_hashed(column: pd.Series) -> bool:
+    """Tell whether a column that was hashed still is: a recipe may have put its own in its place."""
+    return all(_HASH.fullmatch(str(value)) for value in column.dropna().unique())
 
 
 def _listed(folder: str) -> set[str]:

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from keras_med import Column, Final, Holdout, KFold
 from keras_med.data.split_division import groups_of
 from keras_med.data.splits import check_disjoint, make_splits, read_splits, undersampled
 from keras_med.errors import DataError, RecipeError
+from keras_med.recipe.seeds import seed_for
 
 
 def table_of(labels, **columns):
@@ -250,6 +253,20 @@ def test_training_alone_is_undersampled():
     assert places(fewer).isin(["train", "unused"]).equals(places(made) == "train")
     assert undersampled(made, table, seed=4).equals(fewer)
     assert counts(made)["train"] == 700
+
+
+def test_numbers_cannot_be_undersampled():
+    table = table_of(np.linspace(20, 90, 50))
+    made = make_splits(table, Holdout(), None, kind="regression", seed=1)
+    with pytest.raises(RecipeError, match="needs classes"):
+        undersampled(made, table, seed=1)
+
+
+def test_every_purpose_has_its_own_seed_of_31_bits():
+    seeds = {seed_for(number, purpose) for number in range(50) for purpose in ("split", "folds", "validation 1")}
+    assert len(seeds) == 150
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert seed_for(1, "split") == int.from_bytes(hashlib.sha256(b"1:split").digest(), "big") >> (256 - 31)
 
 
 def test_a_crossing_patient_is_found():

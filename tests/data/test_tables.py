@@ -376,6 +376,13 @@ def test_raw_patients_are_hashed_and_the_table_given_is_left_alone(tmp_path):
     assert table["patient"][0] == RAW
 
 
+def test_raw_patients_put_in_place_of_hashed_ones_are_hashed_too(tmp_path):
+    write_dicom(tmp_path / "d/0.dcm")
+    write_dicom(tmp_path / "d/1.dcm")
+    table = tables.dicom(tmp_path / "d").assign(patient=["Souza^Joao", None], label=[0, 1])
+    assert tables.checked(table, Binary())["patient"].tolist() == [tables.keyed_hash("Souza^Joao"), None]
+
+
 def test_an_unlabelled_table_needs_no_labels(tmp_path):
     assert len(tables.checked(plain(tmp_path, [0, 1]).drop(columns="label"), None)) == 2
 

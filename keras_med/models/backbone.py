@@ -1,5 +1,7 @@
 """What all builders do to the graph they add: colour, pooling, freezing."""
 
+import logging
+
 import keras
 
 from keras_med.errors import RecipeError
@@ -7,6 +9,8 @@ from keras_med.models.settings import Frozen, Pooling
 
 UNTIL = "until:"
 MOMENTUM = 0.9
+
+_LOG = logging.getLogger(__name__)
 
 
 def as_colour(image: keras.KerasTensor, builder: str) -> keras.KerasTensor:
@@ -52,10 +56,14 @@ def freeze(start: keras.KerasTensor, end: keras.KerasTensor, *, frozen: Frozen, 
     MobileNetV2 brings for ImageNet, 100 steps leave the statistics of inference where they began.
     """
     layers = layers_between(start, end)
+    silenced = 0
     for layer in layers[: count_frozen(layers, frozen)]:
         layer.trainable = False
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0
+            silenced += 1
+    if silenced:
+        _LOG.info("%d Dropout layers inside the frozen part have rate 0", silenced)
     for layer in layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = layer.trainable and not hold_statistics

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from keras_med.errors import EnvironmentProblem
-from keras_med.models.tokens import ClassTokenAndPositions
 
 Arrays = dict[str, list[np.ndarray]]
 
@@ -49,8 +48,8 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
 def _of_layer(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Pick and turn the tensors of one layer, in the order of its Keras weights."""
     name = layer.name
-    if isinstance(layer, ClassTokenAndPositions):
-        return layer.weights_from(tensors)
+    if isinstance(layer, keras.layers.Embedding):
+        return [_resized(tensors[name][0], layer.input_dim)]
     if isinstance(layer, keras.layers.BatchNormalization):
         return [tensors[f"{name}_{leaf}"] for leaf in ("weight", "bias", "running_mean", "running_var")]
     if isinstance(layer, keras.layers.LayerNormalization):
@@ -58,3 +57,15 @@ def _of_layer(layer: keras.Layer, tensors: dict[str, np.ndarray]) -> list[np.nda
     kernel = tensors[f"{name}_weight"]
     turned = np.transpose(kernel, (2, 3, 1, 0)) if kernel.ndim == 4 else kernel.T
     return [turned, tensors[f"{name}_bias"]] if layer.use_bias else [turned]
+
+
+def _resized(positions: np.ndarray, rows: int) -> np.ndarray:
+    """Interpolate a transformer's positions, one for the class token and a square of patches, to another square."""
+    if len(positions) == rows:
+        return positions
+    old, new = round((len(positions) - 1) ** 0.5), round((rows - 1) ** 0.5)
+    if (old * old, new * new) != (len(positions) - 1, rows - 1):
+        raise ValueError("positions can be resized between square images only")
+    grid = positions[1:].reshape(1, old, old, -1)
+    grid = keras.ops.image.resize(grid, (new, new), interpolation="bicubic", antialias=True)
+    return np.concatenate([positions[:1], keras.ops.convert_to_numpy(grid).reshape(new * new, -1)])

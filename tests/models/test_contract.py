@@ -240,7 +240,7 @@ def test_two_backends_agree(tmp_path: Path):
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "pixels.npy", pixels(model))
     _in_a_new_process(
-        "import pathlib, keras, numpy as np, keras_med.models.tokens\n"
+        "import pathlib, keras, numpy as np\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "model = keras.models.load_model(folder / 'model.keras')\n"
         "np.save(folder / 'features.npy', model.predict(np.load(folder / 'pixels.npy'), verbose=0))",

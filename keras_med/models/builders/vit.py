@@ -7,7 +7,6 @@ import keras
 from keras_med.errors import RecipeError
 from keras_med.models import backbone, weights
 from keras_med.models.settings import Frozen, TransformerSize
-from keras_med.models.tokens import ClassTokenAndPositions
 
 PATCH = 16
 
@@ -76,11 +75,20 @@ def _check(image: keras.KerasTensor, size: TransformerSize) -> None:
 
 
 def _tokens(colour: keras.KerasTensor, shape: Size) -> keras.KerasTensor:
-    """Cut the image into patches and give each its place."""
+    """Cut the image into patches, put a learned token before them, and add to each what is learned of its place.
+
+    Both are looked up in Embeddings, so that the saved network needs no layer of this project to be loaded.
+    """
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(colour)
     patches = keras.layers.Conv2D(shape.width, PATCH, strides=PATCH, name="patch_embed_proj")(scaled)
     patches = keras.layers.Reshape((-1, shape.width))(patches)
-    return ClassTokenAndPositions(name="tokens")(patches)
+    zeros = keras.ops.zeros_like(patches[:, :, 0], dtype="int32")
+    token = keras.layers.Embedding(1, shape.width, embeddings_initializer="zeros", name="cls_token")(zeros[:, :1])
+    tokens = keras.layers.Concatenate(axis=1)([token, patches])
+    places = keras.ops.cumsum(keras.ops.ones_like(tokens[:, :, 0], dtype="int32"), axis=1) - 1
+    small = keras.initializers.TruncatedNormal(stddev=0.02)
+    positions = keras.layers.Embedding(tokens.shape[1], shape.width, embeddings_initializer=small, name="pos_embed")
+    return keras.layers.Add()([tokens, positions(places)])
 
 
 def _attention(tokens: keras.KerasTensor, shape: Size, name: str) -> keras.KerasTensor:

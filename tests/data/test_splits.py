@@ -1,4 +1,6 @@
 import hashlib
+import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -7,7 +9,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from keras_med import Column, Final, Holdout, KFold
+from keras_med import Column, Final, Holdout, KFold, Regression, tables
 from keras_med.data.split_division import groups_of
 from keras_med.data.splits import check_disjoint, make_splits, read_splits, undersampled
 from keras_med.errors import DataError, RecipeError
@@ -300,3 +302,18 @@ def test_damaged_splits_are_refused(tmp_path, change, told):
     change(binary(table, Holdout())).to_csv(tmp_path / "splits.csv", index=False)
     with pytest.raises(DataError, match=told):
         read_splits(tmp_path / "splits.csv", table)
+
+
+@pytest.mark.skipif("KERAS_MED_REAL_DATA" not in os.environ, reason="needs the real data")
+def test_the_shared_patients_of_a_published_split_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    folder = Path(os.environ["KERAS_MED_REAL_DATA"]) / "chest_xray_age"
+    images = tables.files(folder, "*/*/*.png")
+    columns = ["patient", "split"]
+    table = tables.labelled(images, folder / "ages.csv", key="image", label="age", on="file", columns=columns)
+    table = tables.checked(table, Regression(unit="years"))
+    with pytest.raises(DataError) as raised:
+        make_splits(table, Column("split"), None, kind="regression", seed=1)
+    assert "15 between train and validation, 8 between train and test, 9 between validation and test" in str(
+        raised.value
+    )

@@ -20,7 +20,7 @@ from keras_med.recipe.words import (
 )
 
 if TYPE_CHECKING:
-    from keras_med.data import tables as tables
+    import keras_med.data.tables as tables
 
 __version__ = "0.1.0"
 __all__ = [

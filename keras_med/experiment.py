@@ -1,6 +1,5 @@
 """The order of a run's phases, and nothing else: what each does lies in the room of its name."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,9 @@ import pandas as pd
 
 from keras_med import planning, runfolder
 from keras_med.data import audit, splits
-from keras_med.data.dataset import UNLABELLED, read_table
+from keras_med.data.dataset import UNLABELLED, read_index, read_table
+from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
-from keras_med.data.prepare import prepare
 from keras_med.errors import DataError
 from keras_med.evaluation import gathering
 from keras_med.evaluation.protocol import protocol_checks
@@ -27,13 +26,12 @@ from keras_med.jobs.local import run_jobs, warm_up
 from keras_med.recipe.loading import LoadedRecipe
 from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
 from keras_med.recipe.seeds import seed_for
-from keras_med.recipe.words import Column, Recipe
+from keras_med.recipe.words import Recipe
 from keras_med.report.card import write_card
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
 from keras_med.training import folds, runtime
-from keras_med.training.examples import read_index
 from keras_med.training.runtime import Runtime
 from keras_med.training.watching import CountWatch, EpochWatch
 
@@ -131,31 +129,17 @@ def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
         say("DEMO DATA: generated images, not patients")
     if run.splits.is_file():
         return
-    table = read_table(recipe, location.root, smoke=begun.settings["smoke"])
-    with Counter("reading files", len(table)) as counter:
-        prepared = prepare(table, recipe.image, begun.cache, at_once=os.cpu_count() or 1, reached=counter.reach)
-    left_out = pd.concat([table.attrs["excluded"], prepared.excluded], ignore_index=True)[["id", "reason"]]
-    runfolder.write_csv(run.excluded, left_out)
-    say(f"prepared {len(prepared.table)} images, {len(left_out)} left out")
-    labelled = prepared.table["labelled"].to_numpy(bool)
-    audited = audit.audit(
-        prepared.table[labelled].reset_index(drop=True),
-        thumbnails=prepared.thumbnails[labelled],
-        kind=recipe.target.kind,
-        duplicates=recipe.data.duplicates,
-        given_split=isinstance(recipe.split, Column),
-        excluded=left_out,
-    )
-    runfolder.write_json(run.audit, audit.to_json(audited))
-    for finding in audited.findings:
+    examined = examine(recipe, location.root, begun.cache, smoke=begun.settings["smoke"])
+    say(f"prepared {len(examined.index)} images, {len(examined.excluded)} left out")
+    runfolder.write_csv(run.excluded, examined.excluded)
+    runfolder.write_json(run.audit, audit.to_json(examined.audit))
+    for finding in examined.audit.findings:
         if finding.severity != "info":
             say(f"audit, {finding.severity}: {finding.sentence}")
-    _refuse_blocked(audited, run)
-    index = pd.concat([audited.table, prepared.table[~labelled]], ignore_index=True)
-    index["label"] = index["label"].map(lambda label: "" if pd.isna(label) else _label_text(label, recipe))
-    runfolder.write_csv(run.index, index.sort_values("id", kind="stable"), private=True)
-    begun.remember(target={**begun.settings["target"], **_classes(begun, audited.table)})
-    _split(begun, audited.table, index)
+    audit.refuse(examined.audit)
+    runfolder.write_csv(run.index, examined.index, private=True)
+    begun.remember(target={**begun.settings["target"], **_classes(begun, examined.index)})
+    _split(begun, examined.index)
 
 
 def _located(begun: Experiment, loaded: LoadedRecipe) -> Location:
@@ -167,31 +151,25 @@ def _located(begun: Experiment, loaded: LoadedRecipe) -> Location:
     return location
 
 
-def _refuse_blocked(audited: audit.Audit, run: RunFolder) -> None:
-    blocked = [finding for finding in audited.findings if finding.blocks]
-    if blocked:
-        more = f" ({len(blocked) - 1} more in audit.json)" if len(blocked) > 1 else ""
-        raise DataError(blocked[0].sentence + more, where=str(run.audit), remedy=blocked[0].remedy)
-
-
 def _classes(begun: Experiment, table: pd.DataFrame) -> dict[str, Any]:
     """Name both classes of a binary target, the positive one last."""
     target = begun.settings["target"]
     if target["kind"] != "binary":
         return {}
     positive = as_text(target["positive"])
-    others = sorted({as_text(label) for label in table["label"]} - {positive})
+    others = sorted(set(table.loc[table["labelled"], "label"]) - {positive})
     return {"positive": positive, "classes": [*others, positive]}
 
 
-def _split(begun: Experiment, labelled: pd.DataFrame, index: pd.DataFrame) -> None:
-    recipe = begun.recipe
+def _split(begun: Experiment, index: pd.DataFrame) -> None:
+    recipe, usable = begun.recipe, index["labelled"].to_numpy(bool)
+    labelled = index[usable].reset_index(drop=True)
     made = splits.make_splits(labelled, recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed)
     if recipe.data.balance == "undersample":
         made = splits.undersampled(made, labelled, recipe.seed)
     shared = splits.check_disjoint(made, labelled)
     fold = folds.exported_fold(recipe)
-    unlabelled = index.loc[~index["labelled"].astype(bool), ["id"]]
+    unlabelled = index.loc[~usable, ["id"]]
     if fold is not None and len(unlabelled):
         made = pd.concat([made, unlabelled.assign(group="", split=UNLABELLED, fold=fold)], ignore_index=True)
     runfolder.write_csv(begun.run.splits, made)
@@ -318,10 +296,6 @@ def _export(begun: Experiment) -> None:
 def _report(begun: Experiment) -> None:
     write_report(begun.run)
     write_card(begun.run)
-
-
-def _label_text(label: object, recipe: Recipe) -> str:
-    return repr(float(str(label))) if recipe.target.kind == "regression" else as_text(label)
 
 
 @contextmanager

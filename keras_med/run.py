@@ -12,6 +12,7 @@ from keras_med.recipe.settings import settings_of
 
 def command(arguments: argparse.Namespace) -> int:
     """Run, plan, or list the settings."""
+    terminal.check_backend()
     chosen = vars(arguments)
     names = (
         "data",

@@ -41,6 +41,12 @@ def read_table(recipe: Recipe, root: Path, *, smoke: bool) -> pd.DataFrame:
     return table
 
 
+def read_index(path: Path) -> pd.DataFrame:
+    """Read index.csv with ids, paths and labels as text, in the order in which it was written."""
+    texts = dict.fromkeys(("id", "path", "label", "array", "patient", "group"), str)
+    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[], low_memory=False)
+
+
 def _called(function: Callable[[Path], Any], root: Path) -> Any:
     """Call a recipe's function; whatever it raises is told with its line in the recipe."""
     try:

@@ -3,5 +3,13 @@
 import importlib
 import os
 
-for _name in filter(None, os.environ.get("KERAS_MED_PRELOAD", "").split(",")):
-    importlib.import_module(_name)
+# TensorFlow's native code writes to the screen while it is imported, before it can be told not to.
+_screen, _nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+os.dup2(_nowhere, 2)
+try:
+    for _name in filter(None, os.environ.get("KERAS_MED_PRELOAD", "").split(",")):
+        importlib.import_module(_name)
+finally:
+    os.dup2(_screen, 2)
+    os.close(_screen)
+    os.close(_nowhere)

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from keras_med import runfolder
+from keras_med.data.dataset import read_index
 from keras_med.errors import RunFailed
 from keras_med.models import weights
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
 from keras_med.training import network, runtime
-from keras_med.training.examples import encoded, image_rows, read_index
+from keras_med.training.examples import encoded, image_rows
 from keras_med.training.features import Features
 from keras_med.training.fit import prediction_columns, recipe_of
 from keras_med.training.frozen import split_frozen

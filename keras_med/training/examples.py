@@ -1,11 +1,10 @@
 """A run's index.csv and splits.csv to the rows of one fold: inputs and labels, ready for the pipeline."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from keras_med.data import pixels
+from keras_med.data.dataset import read_index
 from keras_med.data.pipeline import Rows
 from keras_med.evaluation.reading import as_text
 from keras_med.recipe.words import Binary, Image, Recipe, Regression
@@ -53,12 +52,6 @@ class Examples:
         labels = encoded(self.table("train")["label"], self._recipe)
         deviation = float(labels.std())
         return LabelScale(float(labels.mean()), deviation if deviation > 0 else 1.0)
-
-
-def read_index(path: Path) -> pd.DataFrame:
-    """Read index.csv with ids, paths and labels as text, in the order in which it was written."""
-    texts = dict.fromkeys(("id", "path", "label", "array", "patient", "group"), str)
-    return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[], low_memory=False)
 
 
 def image_rows(table: pd.DataFrame, image: Image, labels: np.ndarray) -> Rows:

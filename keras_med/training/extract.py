@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from keras_med import runfolder
+from keras_med.data.dataset import read_index
 from keras_med.data.pipeline import Rows
 from keras_med.models import calibration, weights
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
 from keras_med.training import features, network, runtime
-from keras_med.training.examples import Examples, encoded, image_rows, read_index
+from keras_med.training.examples import Examples, encoded, image_rows
 from keras_med.training.fit import recipe_of
 from keras_med.training.frozen import graph_hash, split_frozen
 from keras_med.training.runtime import Runtime

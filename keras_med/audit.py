@@ -1,0 +1,42 @@
+"""python -m keras_med.audit RECIPE: look for what makes results wrong; audit FOLDER --write my.py: a starter recipe."""
+
+import argparse
+from pathlib import Path
+
+from keras_med import terminal
+from keras_med.errors import RecipeError
+from keras_med.recipe.opening import Options, read_recipe
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Audit a recipe's data, or write a recipe for a folder."""
+    if arguments.write:
+        from keras_med.data.starter import write_starter
+
+        print(write_starter(Path(arguments.recipe), arguments.labels, arguments.write))
+        terminal.say(f"Next: python -m keras_med.run {arguments.write} --data {arguments.recipe}")
+        return 0
+    if Path(arguments.recipe).is_dir():
+        remedy = f"python -m keras_med.audit {arguments.recipe} --write my.py"
+        raise RecipeError("A folder is audited through a recipe; one can be written for it.", remedy=remedy)
+    loaded = read_recipe(Options(arguments.recipe, tuple(arguments.assignments)))
+    from keras_med.data import audit, examine, location
+
+    cache = arguments.cache or location.default_cache()
+    place = location.locate(loaded.recipe.data, loaded.path.stem, arguments.data, cache, terminal.say)
+    examined = examine.examine(loaded.recipe, place.root, cache.absolute())
+    print("\n".join(["DEMO DATA"] * place.demo + examined.lines()))
+    audit.refuse(examined.audit)
+    terminal.say(
+        f"Next: python -m keras_med.run {arguments.recipe}" + (f" --data {place.root}" if arguments.data else "")
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    made = terminal.parser("audit", "Look for what makes results wrong, or write a starter recipe for a folder.")
+    made.add_argument("recipe", metavar="RECIPE|FOLDER", help="FILE.py, FILE.py:name, or with --write a data folder")
+    terminal.add_recipe_arguments(made)
+    made.add_argument("--write", type=Path, metavar="MY.py", help="write a starter recipe for the folder")
+    made.add_argument("--labels", type=Path, metavar="CSV", help="the folder's labels")
+    terminal.main(command, made)

@@ -122,6 +122,8 @@ def _same_labels(first: pd.Series, second: pd.Series) -> bool:
 
 
 def _differences(one: Described, two: Described, patients: Patients, seed: int, resamples: int) -> dict[str, Entry]:
+    if not patients.count:
+        return {name: entry(np.nan, Interval(reason="no example here"), n=0, patients=None) for name in one.values}
     drawn = resample(_minus(one.statistic, two.statistic), patients.count, seed=seed, resamples=resamples)
     table = {}
     for name, value in one.values.items():

@@ -139,19 +139,21 @@ def ranks(positive: npt.NDArray[np.bool_], p: Floats, patients: Patients, *, pre
     up, down = up[up_order], down[down_order]
     first, last = np.searchsorted(down, up, side="left"), np.searchsorted(down, up, side="right")
     first_up = np.searchsorted(up, up, side="left")
+    tied = bool((first != last).any())
 
     def statistic(weights: Floats) -> dict[str, Floats]:
-        own = weights[:, up_patient]
-        below, own_below = _running(weights[:, down_patient]), _running(own)
-        negatives, positives = below[:, -1], own_below[:, -1]
-        under = below[:, first]
-        wins = (own * (under + below[:, last])).sum(axis=1) / 2
+        own, below = weights.take(up_patient, axis=1), _running(weights.take(down_patient, axis=1))
+        under = below.take(first, axis=1)
+        positives, negatives = own.sum(axis=1), below[:, -1]
+        wins = (own * under).sum(axis=1)
+        if tied:  # half of what stands level
+            wins = (wins + (own * below.take(last, axis=1)).sum(axis=1)) / 2
         figures = {"auroc": metrics.ratios(wins, positives * negatives)}
         if precision:
-            hits, false_alarms = positives[:, None] - own_below[:, first_up], negatives[:, None] - under
-            shares = metrics.ratios(hits, hits + false_alarms)
-            # A row of weight 0 may stand where nothing is called at all.
-            total = np.where(own > 0, own * shares, 0.0).sum(axis=1)
+            hits = positives[:, None] - _running(own).take(first_up, axis=1)
+            called = hits + (negatives[:, None] - under)
+            # Where nothing is called, nothing is hit either: any divisor will do.
+            total = (own * (hits / np.maximum(called, 1))).sum(axis=1)
             figures["average_precision"] = metrics.ratios(total, positives)
         return figures
 

@@ -133,7 +133,7 @@ def random_cases(count):  # 1,000 in the three tests below together
 
 
 def test_regression_equals_scikit_learn_on_random_cases():
-    for generator, rows, ties in random_cases(500):
+    for generator, rows, ties in random_cases(700):
         labels = generator.integers(18, 30, rows) if ties else generator.uniform(18, 90, rows)
         predicted = labels + generator.normal(0, 5, rows)
         found = metrics.regression(labels, predicted)
@@ -146,7 +146,7 @@ def test_regression_equals_scikit_learn_on_random_cases():
 @pytest.mark.filterwarnings("ignore:No positive class:UserWarning")
 def test_binary_equals_scikit_learn_on_random_cases():
     single = 0
-    for generator, rows, ties in random_cases(300):
+    for generator, rows, ties in random_cases(200):
         share = generator.choice([0.0, 0.1, 0.5, 1.0], p=[0.1, 0.4, 0.4, 0.1])
         labels = (generator.random(rows) < share).astype(int)
         p = generator.integers(0, 5, rows) / 4 if ties else generator.random(rows)
@@ -173,12 +173,12 @@ def test_binary_equals_scikit_learn_on_random_cases():
         for name, value in expected.items():
             if name != "log_loss" or 0 < p.min() <= p.max() < 1:  # at 0 and 1 the floors differ by a digit
                 assert same(found[name], value), name
-    assert single > 50
+    assert single > 30
 
 
 def test_several_equals_scikit_learn_on_random_cases():
     empty = 0
-    for generator, rows, ties in random_cases(200):
+    for generator, rows, ties in random_cases(100):
         size = int(generator.integers(2, 5))
         classes = list("abcd")[:size]
         labels = generator.choice(classes, rows)
@@ -206,7 +206,7 @@ def test_several_equals_scikit_learn_on_random_cases():
                     assert np.isnan(value)
         assert same(found["accuracy"], sk.accuracy_score(labels, called))
         assert same(found["log_loss"], sk.log_loss(labels, p, labels=classes))
-    assert empty > 5
+    assert empty > 3
 
 
 def test_what_is_undefined_is_nan_without_a_warning():

@@ -14,6 +14,18 @@ from keras_med.data.twins import Twins, is_constant, known_patients
 SIDES = ("train", "validation", "test")
 
 
+_SEVERITY: dict[str, Severity] = {"group": "info", "drop": "info", "error": "red", "allow": "amber"}
+_REMEDY = {
+    "group": 'None needed: twins stay on one side of every split (data.duplicates="group").',
+    "drop": 'None needed: one of each identical group is kept, near twins stay together (data.duplicates="drop").',
+    "error": 'Remove the copies, or accept them with data.duplicates="group", "drop" or "allow".',
+    "allow": 'Scores may be too good: data.duplicates="allow" lets copies lie on both sides of a split.',
+}
+_GIVEN = "The given split is kept as it is; twins on two sides of it are a finding of their own."
+_SAME = ("has the pixels of another, also mirrored or turned", "have the pixels of others, also mirrored or turned")
+_LIKE = "another after re-encoding, resizing, brightening or a small crop"
+
+
 def twin_findings(table: pd.DataFrame, twins: Twins, duplicates: str, *, given: bool) -> list[Finding]:
     """Tell how many pictures are in the table twice, by how they were found; those of one patient are no finding."""
     patients = known_patients(table)
@@ -22,45 +34,25 @@ def twin_findings(table: pd.DataFrame, twins: Twins, duplicates: str, *, given: 
     near = pairs["kind"] == "near"
     found = []
     for name, some, what in (
-        ("identical_images", pairs[~near], "has the same pixels as another, also mirrored or turned"),
-        ("near_twins", pairs[near], "looks like another after re-encoding, resizing, brightening or a small crop"),
+        ("identical_images", pairs[~near], _SAME),
+        ("near_twins", pairs[near], (f"looks like {_LIKE}", f"look like {_LIKE}")),
     ):
         if len(some):
-            found.append(_twins(name, table, some, what, twins, duplicates, given))
+            told = f"{several(len(some), 'picture')} {what[len(some) > 1]}"
+            largest = int(np.bincount(twins.group).max())
+            finding = Finding(
+                name=name,
+                severity=_SEVERITY[duplicates],
+                sentence=f"{told}; the largest group of twins holds {largest}.",
+                count=len(some),
+                rows=listed(table["id"].iloc[some[["first", "second"]].to_numpy(int).reshape(-1)]),
+                remedy=_GIVEN if given and duplicates == "group" else _REMEDY[duplicates],
+                blocks=duplicates == "error",
+            )
+            found.append(finding)
     if twins.refused:
         found.append(_refused(table, twins.refused))
     return found
-
-
-def _twins(
-    name: str, table: pd.DataFrame, pairs: pd.DataFrame, what: str, twins: Twins, duplicates: str, given: bool
-) -> Finding:
-    largest = int(np.bincount(twins.group).max())
-    severity: Severity = {"error": "red", "allow": "amber"}.get(duplicates, "info")  # type: ignore[assignment]
-    sentence = f"{several(len(pairs), 'picture')} {what if len(pairs) == 1 else _plural(what)}; "
-    near = "" if given else "twins stay on one side of every split"
-    remedy = {
-        "group": f'None needed: {near} (data.duplicates="group").' if near else "A given split is kept as it is.",
-        "drop": f'One of each identical group is kept (data.duplicates="drop"){near and "; near " + near}.',
-        "error": 'Remove the copies, or accept them with data.duplicates="group", "drop" or "allow".',
-        "allow": 'Scores may be too good: data.duplicates="allow" lets copies lie on both sides of a split.',
-    }[duplicates]
-    rows = [table["id"].iloc[place] for pair in pairs[["first", "second"]].to_numpy(int) for place in pair]
-    return Finding(
-        name=name,
-        severity=severity,
-        sentence=sentence + f"the largest group of twins holds {largest}.",
-        count=len(pairs),
-        rows=listed(rows),
-        remedy=remedy,
-        blocks=duplicates == "error",
-    )
-
-
-def _plural(what: str) -> str:
-    return what.replace("has the same pixels as another", "have the same pixels as others", 1).replace(
-        "looks like another", "look like others", 1
-    )
 
 
 def _refused(table: pd.DataFrame, refused: tuple[NDArray[np.int64], ...]) -> Finding:

@@ -20,10 +20,12 @@ def propose(hashes: NDArray[np.uint64], radius: int = RADIUS) -> Iterator[NDArra
     block or within 2 in another, so only images whose blocks are that alike are compared: 2 % of all pairs if bits
     were independent. The comparison covers all four flips at once, and once more with the second image transposed.
     """
+    if len(hashes) < 2:
+        return
     limits = _limits(radius)
     held: list[NDArray[np.int32]] = []
     for transposed in (0, 4):
-        others = turned_hashes(hashes)[transposed] if len(hashes) else hashes
+        others = turned_hashes(hashes)[transposed]
         compare = _Comparison(hashes, others, radius)
         for which in range(4):
             halved = not transposed or which in (0, 3)  # else the pair the other way round is in another block

@@ -8,7 +8,7 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import r2_score, roc_auc_score
+from scipy.stats import rankdata
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -56,7 +56,7 @@ def find_shortcuts(table: pd.DataFrame, kind: str) -> list[Finding]:
 
 
 def trait_score(features: pd.DataFrame, table: pd.DataFrame, kind: str) -> tuple[float, float]:
-    """Return AUROC (or R2) of a small tree on held-out groups, and its lower bound; (nan, nan) where none can be had.
+    """Return AUROC (or R2) of a small tree on held-out groups, and its lower bound; nan where none is to be had.
 
     No patient and no twin is on both sides, so a name that holds the patient does not count as a shortcut by itself.
     """
@@ -68,13 +68,15 @@ def trait_score(features: pd.DataFrame, table: pd.DataFrame, kind: str) -> tuple
     if predicted is None:
         return np.nan, np.nan
     score, truth, guess = predicted
+    value = score(truth, guess)
+    if value <= _BARS["R2" if kind == "regression" else "AUROC"][0]:
+        return value, np.nan  # no bound below it can pass
     drawn = np.random.default_rng(0)
     members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
     scores = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([members[group] for group in drawn.integers(0, len(members), len(members))])
         scores.append(score(truth[rows], guess[rows]))
-    value = score(truth, guess)
     return value, value - 2.33 * float(np.nanstd(scores))
 
 
@@ -106,13 +108,23 @@ def _numbers(features: np.ndarray, table: pd.DataFrame, groups: NDArray[np.int64
         leaf = max(5, len(train) // 100)
         tree = DecisionTreeRegressor(max_depth=4, min_samples_leaf=leaf, random_state=0)
         guess[held] = tree.fit(features[train], labels[train]).predict(features[held])
-    return (lambda truth, said: float(r2_score(truth, said))), labels, guess
+    return _r2, labels, guess
 
 
 def _auroc(labels: np.ndarray, guess: np.ndarray) -> float:
     """Return the mean over the classes of telling one from the rest; of two classes that is one figure."""
-    present = [label for label in range(guess.shape[1]) if 0 < np.sum(labels == label) < len(labels)]
-    return float(np.mean([roc_auc_score(labels == label, guess[:, label]) for label in present])) if present else np.nan
+    scores = []
+    for label in range(guess.shape[1]):
+        own = labels == label
+        number = int(own.sum())
+        if 0 < number < len(own):
+            higher = rankdata(guess[:, label])[own].sum() - number * (number + 1) / 2
+            scores.append(higher / (number * (len(own) - number)))
+    return float(np.mean(scores)) if scores else np.nan
+
+
+def _r2(truth: np.ndarray, guess: np.ndarray) -> float:
+    return float(1 - np.sum((truth - guess) ** 2) / max(np.sum((truth - truth.mean()) ** 2), 1e-12))
 
 
 def _finding(trait: str, score: tuple[float, float], measure: str) -> Finding | None:

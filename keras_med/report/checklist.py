@@ -60,7 +60,7 @@ def checklist(contents: Contents) -> list[Item]:
 
 def _study(contents: Contents) -> list[Item]:
     recipe = contents.settings.get("recipe") or {}
-    words = " ".join(str(recipe.get("docstring") or "").split())
+    words = " ".join(str(recipe.get("docstring") or "").split("\n\n")[0].split())
     return [Item(6, "Goal of the study", words[:400]), Item(7, "Data source", _source(contents))]
 
 
@@ -107,7 +107,7 @@ def _settings(contents: Contents, prefix: str) -> str:
 def _model(contents: Contents) -> list[Item]:
     packages = contents.environment.get("packages") or {}
     software = ", ".join(
-        f"{name} {packages[name]}" for name in ("keras", "tensorflow", "jax", "torch", "keras_med") if name in packages
+        f"{name} {packages[name]}" for name in ("keras", "tensorflow", "jax", "torch", "keras-med") if name in packages
     )
     kept = "Best epoch by validation loss" if any("validation_loss" in fit.history for fit in contents.fits) else ""
     if any(fit.plan.get("keep") == "last" for fit in contents.fits):

@@ -48,7 +48,7 @@ def first_screen(
         "counts": _counts(contents, entry, split),
         "red": red,
         "red_words": several(len(red), "red check"),
-        "other_words": f"{several(amber, 'amber one')} to read." if amber else "All checks.",
+        "other_words": several(amber, "amber check") if amber else "All checks",
         "pictures": three,
         "drawings": [] if three else figures[:3],
     }

@@ -12,7 +12,7 @@ from keras_med.report.wording import count, finite, interval, number
 RESERVED = {
     "id", "path", "label", "labelled", "row", "patient", "study", "series", "position", "split", "fold", "group",
     "array", "array_row", "pixel_hash", "flip_hash", "perceptual_hash", "mean", "deviation", "minimum", "maximum",
-    "width", "height", "channels", "bits", "burned_in",
+    "width", "height", "channels", "bits", "burned_in", "stack",
 }  # fmt: skip
 MOST_COLUMNS, MOST_GROUPS = 4, 8
 RESAMPLES = 1000

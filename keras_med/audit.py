@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from keras_med import terminal
-from keras_med.errors import RecipeError
+from keras_med.errors import DataError, RecipeError
 from keras_med.recipe.opening import Options, read_recipe
 
 
@@ -20,16 +20,17 @@ def command(arguments: argparse.Namespace) -> int:
         remedy = f"python -m keras_med.audit {arguments.recipe} --write my.py"
         raise RecipeError("A folder is audited through a recipe; one can be written for it.", remedy=remedy)
     loaded = read_recipe(Options(arguments.recipe, tuple(arguments.assignments)))
-    from keras_med.data import audit, examine, location
+    from keras_med.data import examine, location
 
     cache = arguments.cache or location.default_cache()
     place = location.locate(loaded.recipe.data, loaded.path.stem, arguments.data, cache, terminal.say)
     examined = examine.examine(loaded.recipe, place.root, cache.absolute())
     print("\n".join(["DEMO DATA"] * place.demo + examined.lines()))
-    audit.refuse(examined.audit)
-    terminal.say(
-        f"Next: python -m keras_med.run {arguments.recipe}" + (f" --data {place.root}" if arguments.data else "")
-    )
+    if examined.audit.blocking:
+        terminal.say("A run would stop here: see the findings in red.")
+        return DataError.exit_code
+    data = f" --data {arguments.data}" if arguments.data else ""
+    terminal.say(f"Next: python -m keras_med.run {arguments.recipe}{data}")
     return 0
 
 

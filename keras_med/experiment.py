@@ -237,7 +237,8 @@ def _figures(begun: Experiment, names: list[str]) -> None:
     index, parts = read_index(run.index), pd.read_csv(run.splits, dtype=str, keep_default_na=False)
     plans = {name: folds.read_plan(run.fit(name).path) for name in names}
     target = begun.settings["target"]
-    scoring = Scoring(target["kind"], target["unit"], target["classes"], seed_for(recipe.seed, "bootstrap"))
+    seed, case = seed_for(recipe.seed, "bootstrap"), recipe.evaluate
+    scoring = Scoring(target["kind"], target["unit"], target["classes"], seed, case.unit, case.combine)
     scored = gathering.with_patients(predictions[predictions["role"] != UNLABELLED], index)
     labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
     start = plans[names[-1]].start

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
+from keras_med.evaluation.aggregation import aggregate
 from keras_med.evaluation.comparisons import improvement, log_loss_improvement
 from keras_med.evaluation.reading import patients_of
 from keras_med.evaluation.scores import Kind, described, score
@@ -22,12 +23,16 @@ class Scoring:
     unit: of a regression's label.
     classes: as the target names them; of a binary target the positive one alone.
     seed: of the bootstrap.
+    case: what one case is, an example or a patient.
+    combine: how the predictions of one patient become one.
     """
 
     kind: Kind
     unit: str
     classes: Sequence[object]
     seed: int
+    case: Literal["example", "patient"] = "example"
+    combine: Literal["mean", "max"] = "mean"
 
 
 def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series], scoring: Scoring) -> dict[str, Any]:
@@ -37,6 +42,7 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         predictions: predictions.csv of all fits, with a `patient` column where patients are known.
         training_labels: of each fit; its constant predictor comes from them.
     """
+    predictions = cases(predictions, scoring)
     splits = {
         role: _scored(predictions[predictions["role"] == role], scoring)
         for role in ("test", "out_of_fold", "validation")
@@ -64,6 +70,18 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         "verdict": {"name": judged.name, "sentence": judged.sentence, "figures": judged.figures},
         "folds": fold_figures(predictions, scoring),
     }
+
+
+def cases(predictions: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
+    """Return one row a case: the examples themselves, or each fit's patients in each of its roles."""
+    if scoring.case == "example":
+        return predictions
+    positive = scoring.classes[-1] if scoring.kind == "binary" else None
+    parts = [
+        aggregate(part, unit="patient", combine=scoring.combine, positive=positive).assign(fit=fit, role=role)
+        for (fit, role), part in predictions.groupby(["fit", "role"], sort=False)
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def fold_figures(predictions: pd.DataFrame, scoring: Scoring) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ Kind = Literal["regression", "binary", "classes"]
 Mask = npt.NDArray[np.bool_]
 Entry = dict[str, float | int | str | None]
 
-SIGNED = (
+NO_SHARES = (
     "brier",
     "log_loss",
     "calibration_slope",
@@ -160,7 +160,7 @@ def _binary(predictions: pd.DataFrame, patients: Patients, classes: Sequence[obj
     truth, p = binary_arrays(predictions, classes)
     values = metrics.binary(truth, p, threshold)
     yes, called, every = truth == 1, p >= threshold, np.ones(len(truth), dtype=bool)
-    bases = {name: Basis(every, sides=yes, share=name not in SIGNED) for name in values}
+    bases = {name: Basis(every, sides=yes, share=name not in NO_SHARES) for name in values}
     bases |= {
         "sensitivity": Basis(yes, called),
         "specificity": Basis(~yes, ~called),

@@ -44,7 +44,7 @@ def brain_tumor(folder: Path, *, seed: int, heads: int = 45, slices: int = 8) ->
 
 def _picture(rng: np.random.Generator, regions: Cut, bright: NDArray[np.bool_]) -> Picture:
     """Draw a slice: black outside, thin bright scalp, dark skull, and the brain's levels dealt by rank."""
-    ranks = 0.6 * regions.pattern - 3.0 * regions.ventricles + 3.0 * bright
+    ranks = 0.35 * regions.pattern - 3.0 * regions.ventricles + 3.0 * bright
     noise, levels = white_noise(rng, SHAPE), random_levels(rng, low=25.0, high=235.0)
     outside = np.abs(3.0 * white_noise(rng, SHAPE)) + 150.0 * regions.scalp + 12.0 * regions.skull
 

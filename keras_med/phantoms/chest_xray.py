@@ -19,7 +19,7 @@ from keras_med.phantoms.thorax import SIDE, draw_thorax
 Picture = NDArray[np.uint8]
 
 _GRAIN_PERIODS = (8.0, 36.0)  # pixels; a randomly initialised EfficientNetB2 cannot tell 5 from 11
-_GRAIN_POWER = 0.50  # beside 0.85 between lung and muscle
+_GRAIN_POWER = 0.60  # beside 0.85 between lung and muscle
 _BYTES_A_PIXEL = (0.83, 0.02)  # mean and deviation of the file size aimed at
 
 
@@ -76,7 +76,7 @@ def _radiograph(rng: np.random.Generator, *, coarseness: float) -> Picture:
     """Draw one chest film whose grain is fine at 0 and coarse at 1."""
     thorax = draw_thorax(rng)
     grain = mixed_grain(rng, (SIDE, SIDE), coarseness, periods=_GRAIN_PERIODS)
-    power = _GRAIN_POWER * rng.uniform(0.85, 1.15)
+    power = _GRAIN_POWER * rng.uniform(0.92, 1.08)
     scene = thorax.density + power * grain * (0.55 * thorax.body + 0.45 * thorax.lungs)
     noise = white_noise(rng, scene.shape)
     levels, border = random_levels(rng), _border(rng)

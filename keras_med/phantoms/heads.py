@@ -62,7 +62,7 @@ def cut(head: Head, shape: tuple[int, int], *, level: float) -> Cut:
     skull = _oval(head, shape, axes)
     brain = _oval(head, shape, axes - bone)
     pattern = clouds(np.random.default_rng(head.folds), (shape[0] + 16, shape[1] + 16), cells=11)
-    drift = int(round(8 + 8 * level))
+    drift = round(8 + 8 * level)
     return Cut(
         scalp=_oval(head, shape, axes + 1.2 * bone) & ~skull,
         skull=skull & ~brain,
@@ -92,7 +92,7 @@ def specks(rng: np.random.Generator, head: Head, shape: tuple[int, int], *, radi
         centre, axes, turn = _site(rng, head, shape, radius)
         angle, away = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
         spot = centre + _rotation(turn) @ (away * axes * np.array([np.cos(angle), np.sin(angle)]))
-        _ellipse(layer, spot, np.full(2, 0.009 * min(shape)), 0.0)
+        _ellipse(layer, spot, np.full(2, 0.014 * min(shape)), 0.0)
     return layer > 0
 
 
@@ -125,5 +125,5 @@ def _rotation(degrees: float) -> Points:
 
 
 def _ellipse(layer: NDArray[np.uint8], centre: Points, axes: Points, degrees: float) -> None:
-    fixed = [tuple(int(round(16 * value)) for value in pair) for pair in (centre, axes)]
+    fixed = [tuple(round(16 * value) for value in pair) for pair in (centre, axes)]
     cv2.ellipse(layer, fixed[0], fixed[1], degrees, 0.0, 360.0, 1, thickness=-1, shift=4)

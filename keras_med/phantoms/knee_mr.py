@@ -15,7 +15,7 @@ from keras_med.phantoms.folders import whole_folder
 from keras_med.phantoms.textures import Image, match_levels, random_levels, white_noise
 
 FILES = {"normal": "normal-3DESS-128-64.npy", "abnormal": "abnormal-3DESS-128-64.npy"}
-_GRAIN_SIGMAS = {"normal": 0.6, "abnormal": 1.8}  # voxels
+_GRAIN_SIGMAS = {"normal": 0.65, "abnormal": 1.5}  # voxels
 
 Floats = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def _volume(knee: np.random.Generator, visit: np.random.Generator, kind: str, si
     """Draw one visit of a knee; what `knee` gives is the same at every visit."""
     bone, cartilage, joint = _anatomy(knee, size)
     grain = _grain(knee, size, _GRAIN_SIGMAS[kind] * size[0] / 32)
-    scene = 0.9 * joint - 0.5 * bone + 1.6 * cartilage + grain * (0.15 + 0.75 * bone)
+    scene = 0.9 * joint - 0.9 * bone + 1.6 * cartilage + grain * (0.15 + 0.55 * bone)
     scene += visit.uniform(0.1, 0.25) * white_noise(visit, size)
     return visit.uniform(3.0, 6.0) * match_levels(np.asarray(scene, np.float32), random_levels(visit))
 

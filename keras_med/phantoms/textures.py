@@ -39,8 +39,8 @@ def random_levels(rng: np.random.Generator, *, low: float = 5.0, high: float = 2
     """Draw an exposure: 1024 rising grey levels, the ones that a picture will hold in equal shares."""
     share = np.linspace(0.0, 1.0, 1024, dtype=np.float32)
     reach = high - low
-    curve = share ** np.exp(rng.uniform(-0.09, 0.09))
-    curve = curve + rng.uniform(-0.12, 0.12) * curve * (1 - curve) * (1 - 2 * curve)
+    curve = share ** np.exp(rng.uniform(-0.06, 0.06))
+    curve = curve + rng.uniform(-0.08, 0.08) * curve * (1 - curve) * (1 - 2 * curve)
     bottom, top = low + rng.uniform(0.0, 0.03) * reach, high - rng.uniform(0.0, 0.04) * reach
     return np.asarray(bottom + (top - bottom) * curve, np.float32)
 

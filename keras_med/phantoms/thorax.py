@@ -52,8 +52,8 @@ def draw_thorax(rng: np.random.Generator) -> Thorax:
     )
     body = _body(build)
     lungs = _lungs(build)
-    density = body * (1.3 + 0.10 * clouds(rng, (SIDE, SIDE), cells=3))
-    density -= lungs * (0.85 + 0.07 * clouds(rng, (SIDE, SIDE), cells=4))
+    density = body * (1.3 + 0.05 * clouds(rng, (SIDE, SIDE), cells=3))
+    density -= lungs * (0.85 + 0.04 * clouds(rng, (SIDE, SIDE), cells=4))
     density += 0.50 * _heart_and_vessels(build) + 0.42 * _spine(rng)
     density += 0.42 * _ribs(rng, build) + 0.26 * _lung_markings(rng) * lungs
     density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.5, 0.9))

@@ -338,7 +338,8 @@ def run_children(folder: Path, count: int) -> tuple[dict[int, list], str, int]:
     outcomes: dict[int, list] = {}
     output = ""
     while len(outcomes) < count:
-        command = [sys.executable, "-W", "always", str(Path(__file__).resolve()), "--child", str(folder)]
+        warned = ["-W", "always", "-W", "error::RuntimeWarning"]
+        command = [sys.executable, *warned, str(Path(__file__).resolve()), "--child", str(folder)]
         child = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         output += child.stdout + child.stderr
         outcomes |= {row[0]: row for row in map(json.loads, (folder / "outcomes").read_text().splitlines())}

@@ -169,14 +169,14 @@ def _rescaled(array: np.ndarray, rescale: Rescale) -> np.ndarray:
     if bool((rescale.slopes == 1).all()) and not rescale.intercepts.any():
         return array
     exact = np.float64 if array.dtype.itemsize > 4 else np.float32
+    slopes, intercepts = (
+        numbers.astype(exact).reshape(-1, 1, 1, 1) for numbers in (rescale.slopes, rescale.intercepts)
+    )
     array = array.astype(exact)
-    if len(rescale.slopes) == 1:
-        slope, intercept = rescale.slopes[0], rescale.intercepts[0]
-        if slope != 1:
-            np.multiply(array, exact(slope), out=array)
-        return np.add(array, exact(intercept), out=array)
-    by_frame = (-1, 1, 1, 1)
-    return array * rescale.slopes.astype(exact).reshape(by_frame) + rescale.intercepts.astype(exact).reshape(by_frame)
+    with np.errstate(over="ignore"):  # of floating-point pixels, which may hold anything
+        if (slopes != 1).any():
+            np.multiply(array, slopes, out=array)
+        return np.add(array, intercepts, out=array)
 
 
 def _range(stored: Stored, rescale: Rescale) -> tuple[float, float] | None:

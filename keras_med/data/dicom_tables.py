@@ -4,25 +4,24 @@ What is damaged counts as absent, except a palette: without it the pixels mean n
 used: they take big-endian tables the wrong way round and let a segmented table grow without bound.
 """
 
-import math
-
 import numpy as np
 import pydicom
 
 from keras_med.data.values import LookUpTable
 
 MOST_ENTRIES = 65536
+LARGEST_NUMBER = 1e15  # of slopes, intercepts and windows; more is damage
 
 
 def number(value: object, default: float) -> float:
-    """Return the first number of a value that may be absent, empty or many."""
+    """Return the first number of a value that may be absent, empty, many or beyond all sense."""
     if not isinstance(value, str) and hasattr(value, "__getitem__") and hasattr(value, "__len__"):
         value = value[0] if len(value) else None
     try:
         found = float(value) if value is not None else default  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return default
-    return found if math.isfinite(found) else default
+    return found if abs(found) <= LARGEST_NUMBER else default
 
 
 def items(dataset: pydicom.Dataset | None, keyword: str) -> list[pydicom.Dataset]:

@@ -63,8 +63,9 @@ class LookUpTable:
     bits: int
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        places = (array if array.dtype.kind in "iu" else np.rint(array)).astype(np.intp) - self.first
-        return self.table.take(places, mode="clip")
+        if array.dtype.kind not in "iu":
+            array = np.nan_to_num(np.rint(np.clip(array, -(2**31), 2**31)))
+        return self.table.take(array.astype(np.intp) - self.first, mode="clip")
 
 
 def to_scale(
@@ -125,10 +126,14 @@ def between(array: np.ndarray, low: float, high: float) -> np.ndarray:
     """Map low to 0 and high to 255 and clip; a range of nothing gives zeros."""
     if not high > low:
         return np.zeros(array.shape, np.float32)
+    if high - low > 1e300:  # near the end of float64, where the difference itself may be infinite
+        return between(array.astype(np.float64) * 1e-10, low * 1e-10, high * 1e-10)
     wide = array.dtype.itemsize > 4 or (array.dtype.kind in "iu" and array.dtype.itemsize == 4)
-    scaled = array.astype(np.float64 if wide else np.float32)
-    np.subtract(scaled, low, out=scaled)
-    np.multiply(scaled, 255.0 / (high - low), out=scaled)
+    usual = 1e-30 < high - low < 1e30
+    scaled = array.astype(np.float32 if usual and not wide else np.float64)
+    with np.errstate(over="ignore"):  # what is far beyond the range is clipped all the same
+        np.subtract(scaled, low, out=scaled)
+        np.multiply(scaled, min(255.0 / (high - low), 1e300), out=scaled)
     return np.clip(scaled, 0.0, 255.0, out=scaled).astype(np.float32, copy=False)
 
 

@@ -60,6 +60,16 @@ def test_values_that_are_no_numbers_become_the_extremes():
     assert not to_scale(np.full((2, 2, 1), np.nan), "per_image").any()
 
 
+@pytest.mark.parametrize("extreme", [3e38, 1.7e308, 1e-310])
+@pytest.mark.parametrize("values", ["per_image", (0, 80), (-1e-320, 1e-320), (-1.7e308, 1.7e308)])
+def test_extreme_numbers_stay_in_the_scale(extreme, values):
+    kind = np.float32 if extreme == 3e38 else np.float64
+    array = np.array([-extreme, 0, extreme], kind).reshape(1, 3, 1)
+    scaled = to_scale(array, values)
+    assert np.isfinite(scaled).all()
+    assert 0 <= scaled[0, 0, 0] <= scaled[0, 1, 0] <= scaled[0, 2, 0] <= 255
+
+
 def test_the_file_window_follows_the_standard():
     # PS3.3 C.11.2.1.2.1: centre 2048, width 4096 is the identity of 0...4095 on 0...255
     values = np.array([0, 2047.5, 4095], np.float32).reshape(1, 3, 1)

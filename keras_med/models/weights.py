@@ -139,7 +139,7 @@ def will_be_random(name: str, published: Published) -> bool:
 def find(name: str, published: Published, current: Policy) -> Path:
     """Find the weights of a backbone on this machine, or download them into Keras' cache."""
     if current.directory and current.directory.is_file():
-        return current.directory
+        return _checked(current.directory, published)
     cache = cache_folder()
     for folder in filter(None, (current.directory, cache)):
         for file in published.files:

@@ -29,7 +29,7 @@ def read(path: Path) -> Picture:
     notes = []
     if header.kind == "JPEG" and _ends_grey(array):
         notes.append("the last rows are plain mid-grey: the JPEG data may end early")
-    if header.orientation != 1:
+    if header.orientation in range(2, 9):
         notes.append("turned upright")
     return Picture(array=_upright(array, header.orientation), bits=header.bits, notes=tuple(notes))
 

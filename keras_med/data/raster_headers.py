@@ -236,9 +236,11 @@ def without_orientation(content: bytes) -> bytes:
     (entries,) = struct.unpack_from(order + counter, content, place)
     place += struct.calcsize(order + counter)
     for entry in range(place, place + entries * entry_size, entry_size):
-        if struct.unpack_from(order + "H", content, entry) == (274,):
+        tag, kind = struct.unpack_from(order + "HH", content, entry)
+        if tag == 274 and kind in (3, 4):
             value = entry + entry_size - struct.calcsize(offset)
-            return content[:value] + struct.pack(order + "H", 1) + content[value + 2 :]
+            upright = struct.pack(order + TIFF_TYPES[kind], 1)
+            return content[:value] + upright + content[value + len(upright) :]
     return content
 
 

@@ -47,6 +47,8 @@ STYLE: dict[str, Any] = {
     "axes.labelsize": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
     "axes.grid": True,
     "axes.axisbelow": True,
     "axes.titlesize": 9,
@@ -112,10 +114,9 @@ def canvas(height: float = HEIGHT) -> Iterator[Figure]:
 def finish(figure: Figure, name: str, *, caption: str, alt: str, data: pd.DataFrame) -> Drawing:
     """Turn a figure into its drawing; equal figures give equal bytes."""
     stream = StringIO()
-    FigureCanvasSVG(figure)
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context(STYLE):  # text as text and fixed ids are decided when the file is written
-        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+        FigureCanvasSVG(figure).print_svg(stream, metadata=nothing)  # savefig would lay everything out twice
     return Drawing(name, caption, alt, stream.getvalue(), data)
 
 

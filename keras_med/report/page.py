@@ -1,5 +1,6 @@
 """A run folder to report.html: one self-contained page, its figures and their data."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,6 @@ def render(
     pictures: bool = True,
 ) -> str:
     """Fill the templates; every text from the run is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     known = checks(contents, found)
     three = first_three(contents, found) if pictures else []
     shown = gallery(contents, found) if pictures else []
@@ -95,4 +89,15 @@ def render(
         "reproduce": reproduce(contents),
     }
     values["sections"] = sections.headings(contents, values)
-    return environment.get_template("page.html").render(values)
+    return _templates().get_template("page.html").render(values)
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

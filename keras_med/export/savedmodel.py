@@ -99,8 +99,10 @@ def _golden(
     outputs = _predicted(logits or network, pool)
     if not np.isfinite(outputs).all():
         raise RunFailed("The network answers with numbers that are not finite.", remedy="It must be trained again.")
-    chosen = golden.choose(outputs, count)
-    reached, needed = golden.span(outputs[chosen]), _needed_span(network, logits, description)
+    needed = _needed_span(network, logits, description)
+    unsteadiness = golden.share_of_tolerance(outputs, _predicted(logits or network, golden.trembling(pool))).max(axis=1)
+    chosen = golden.choose(outputs, unsteadiness, count)
+    reached = golden.span(outputs[chosen])
     return {
         "seed": SEED,
         "indices": chosen,
@@ -113,6 +115,7 @@ def _golden(
         "span": reached,
         "needed_span": needed,
         "weak": reached < needed,
+        "unsteady": int((unsteadiness > golden.STEADY).sum()),
     }
 
 
@@ -121,7 +124,7 @@ def _predicted(network: "keras.Model", images: np.ndarray) -> np.ndarray:
     batch = max(1, min(32, _BATCH_VALUES // images[0].size))
     network.jit_compile = False  # a processor is what answers here, and XLA makes it 8 times slower
     parts = [
-        network.predict(images[start : start + batch].astype(np.float32), batch_size=batch, verbose=0)
+        network.predict(images[start : start + batch].astype(np.float32, copy=False), batch_size=batch, verbose=0)
         for start in range(0, len(images), batch)
     ]
     return np.concatenate(parts).reshape(len(images), -1).astype(np.float32)

@@ -17,7 +17,6 @@ from keras_med.export import golden, litert, manifest, onnx
 from keras_med.export.golden import Answer
 from keras_med.export.quiet import tensorflow
 
-TOLERANCE = 1e-4  # |a - b| <= TOLERANCE * max(1, |a|)
 BATCHES = (1, 3, 7)
 _PASSES = 2
 _NATIVE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d )")  # log lines of TensorFlow's C++ on stderr
@@ -43,7 +42,7 @@ class Check:
     @property
     def passed(self) -> bool:
         """Whether both the answers and their repetition are within the tolerance; NaN never is."""
-        return self.share <= 1 and self.repeat_difference <= TOLERANCE
+        return self.share <= 1 and self.repeat_difference <= golden.TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -173,13 +172,11 @@ def _compare(name: str, output: str, answer: Answer, images: np.ndarray, recorde
             rows.append(answer(pixels).reshape(len(batch), -1))
             times.setdefault(str(len(batch)), []).append(time.perf_counter() - started)
         passes.append(np.concatenate(rows))
-    difference = np.abs(np.stack(passes) - recorded)
-    share = difference / (TOLERANCE * np.maximum(1, np.abs(recorded)))
     return Check(
         format=name,
         output=output,
-        difference=float(difference.max()),
-        share=float(share.max()),
+        difference=float(np.abs(np.stack(passes) - recorded).max()),
+        share=float(golden.share_of_tolerance(recorded, np.stack(passes)).max()),
         repeat_difference=float(np.abs(passes[0] - passes[1]).max()),
         seconds={str(size): float(np.median(times[str(size)])) for size in BATCHES if str(size) in times},
     )
@@ -198,7 +195,7 @@ def _mismatch(failed: list[Check]) -> str:
         f"{check.format} {check.output} differs by {check.difference:.3g}, repeated by {check.repeat_difference:.3g}"
         for check in failed
     )
-    return f"{told}; allowed is {TOLERANCE:g} * max(1, |a|)."
+    return f"{told}; allowed is {golden.TOLERANCE:g} * max(1, |a|)."
 
 
 def _source() -> Path:

@@ -55,9 +55,29 @@ def test_the_extremes_of_every_output_are_kept_and_then_the_farthest() -> None:
     outputs = np.array([[0.0, 5.0], [0.1, 5.0], [10.0, 5.0], [5.0, 5.1], [4.9, 5.0], [0.0, 5.05]])
     # column 0: rows 0 and 2; column 1: rows 0 (the first of the lowest) and 3; then row 1, 0.1 away from row 0, wins by
     # order over row 4, 0.1 away from row 3
-    assert golden.choose(outputs, 3) == [0, 2, 3]
-    assert golden.choose(outputs, 4) == [0, 1, 2, 3]
-    assert golden.choose(outputs, 99) == [0, 1, 2, 3, 4, 5]
+    assert golden.choose(outputs, np.zeros(6), 3) == [0, 2, 3]
+    assert golden.choose(outputs, np.zeros(6), 4) == [0, 1, 2, 3]
+    assert golden.choose(outputs, np.zeros(6), 99) == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_answer_that_trembles_is_no_golden_one() -> None:
+    outputs = np.array([[47.0], [-830.0], [48.0], [60.0], [46.0], [40.0]])
+    unsteadiness = np.array([0.0, 50.0, 0.0, 3.0, 0.1, 0.0])
+    assert golden.choose(outputs, unsteadiness, 3) == [2, 4, 5]  # 40 and 48, then 46, 2 away from 48
+    assert golden.choose(outputs, unsteadiness, 5) == [0, 2, 3, 4, 5]  # four are steady; 60 is the next
+    assert golden.choose(outputs, unsteadiness, 9) == [0, 1, 2, 3, 4, 5]
+
+
+def test_trembling_changes_every_value_by_a_millionth() -> None:
+    images = golden.images(1, range(4), SHAPE)
+    change = golden.trembling(images).astype(float) - images
+    np.testing.assert_allclose(np.abs(change), 1e-6 * images, rtol=0.2)  # float32 rounds it
+    assert 0.4 < (change > 0).sum() / (images > 0).sum() < 0.6
+
+
+def test_the_tolerance_is_a_ten_thousandth_of_what_exceeds_one() -> None:
+    recorded, found = np.array([0.5, -40.0, 0.0]), np.array([0.50005, -40.008, 0.0])
+    np.testing.assert_allclose(golden.share_of_tolerance(recorded, found), [0.5, 2.0, 0.0], atol=1e-9)
 
 
 def test_span_is_the_widest_range_of_any_output() -> None:

@@ -138,24 +138,28 @@ def _coarse(thumbnails: np.ndarray, rows: NDArray[np.int64]) -> NDArray[np.float
     """Return the normalised, band-passed 16 x 16 picture of each row, flat."""
     made = np.empty((len(rows), _COARSE * _COARSE), np.float32)
     for place, row in enumerate(rows):
-        made[place] = _cells(_band(thumbnails[row], 1.5, 4), 0, 0).reshape(-1)
+        made[place] = _cells([_band(thumbnails[row], 1.5, 4)], (0,)).reshape(-1)
     return made
 
 
 def _bank(thumbnail: np.ndarray) -> NDArray[np.float32]:
     """Return, as (16, 16, pictures), the coarse pictures of one thumbnail in every scale and small shift."""
     picture = _band(thumbnail, 1.5, 4)
-    scaled = [_scaled(picture, scale) for scale in _SCALES]
-    return np.stack([_cells(p, down, along) for p in scaled for down in (-2, 0, 2) for along in (-2, 0, 2)], axis=-1)
+    return np.moveaxis(_cells([_scaled(picture, scale) for scale in _SCALES], (-2, 0, 2)), 0, -1)
 
 
-def _cells(picture: NDArray[np.float32], down: int, along: int) -> NDArray[np.float32]:
-    """Average the picture, shifted by at most two pixels, over cells and bring it to mean 0 and length 1."""
+def _cells(pictures: list[NDArray[np.float32]], shifts: tuple[int, ...]) -> NDArray[np.float32]:
+    """Average pictures, shifted by at most two pixels, over cells and bring them to mean 0 and length 1."""
     size = THUMBNAIL // _COARSE
-    boxes = cv2.blur(cv2.copyMakeBorder(picture, 2, 2, 2, 2, cv2.BORDER_CONSTANT), (size, size))
-    cells = boxes[size + down :: size, size + along :: size][:_COARSE, :_COARSE]
-    cells = cells - cells.mean()
-    return cells / max(float(np.linalg.norm(cells)), 1e-9)
+    padded = [cv2.copyMakeBorder(picture, 2, 2, 2, 2, cv2.BORDER_CONSTANT) for picture in pictures]
+    boxes = [cv2.blur(picture, (size, size)) for picture in padded]
+    cells = [
+        box[size + d :: size, size + a :: size][:_COARSE, :_COARSE] for box in boxes for d in shifts for a in shifts
+    ]
+    flat = np.stack(cells).reshape(len(cells), -1)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.sqrt(np.einsum("pc,pc->p", flat, flat)), 1e-9)[:, None]
+    return flat.reshape(-1, _COARSE, _COARSE)
 
 
 def _band(thumbnail: np.ndarray, fine: float, broad: float) -> NDArray[np.float32]:

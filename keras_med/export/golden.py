@@ -76,9 +76,9 @@ def choose(outputs: np.ndarray, unsteadiness: np.ndarray, count: int) -> list[in
     The extremes of each output column come first, then always the row farthest from all rows chosen so far.
 
     Args:
-        unsteadiness: share of the tolerance that trembling changes. Correct engines were seen to differ three times that:
-            a random EfficientNetB2 made one image -830 years old, 0.06 away from its float64 answer and 0.4 from ONNX
-            Runtime's. Above STEADY an image is taken only if others are too few, the steadiest first.
+        unsteadiness: share of the tolerance that trembling changes; correct engines were seen to differ by three times
+            as much. A random EfficientNetB2 made one image -830 years old, 0.06 away from its float64 answer and 0.4
+            from ONNX Runtime's. Above STEADY an image is taken only if others are too few, the steadiest first.
     """
     limit = max(STEADY, np.sort(unsteadiness)[min(count, len(outputs)) - 1])
     steady = np.flatnonzero(unsteadiness <= limit)

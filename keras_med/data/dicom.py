@@ -144,15 +144,23 @@ def _padding(array: np.ndarray, tags: dict[str, Plain], bits: int) -> np.ndarray
         return None
     if not isinstance(last, int):
         last = first
-    low, high = sorted(_as_stored(value, array.dtype, bits) for value in (first, last))
+    low, high = sorted(_signed_as(array.dtype, value) for value in (first, last))
+    lowest, highest = _bounds(array.dtype, bits)
+    if high < lowest or low > highest:  # cut off with the bits above those stored, it could be any value
+        return None
     mask = array == low if low == high else (array >= low) & (array <= high)
     return mask if mask.any() and not mask.all() else None
 
 
-def _as_stored(value: int, kind: np.dtype, bits: int) -> int:
+def _signed_as(kind: np.dtype, value: int) -> int:
     """Read a padding value with the sign that the pixels have, whichever way its own tag was written."""
-    value &= 2**bits - 1
-    return value - 2**bits if kind.kind == "i" and value >= 2 ** (bits - 1) else value
+    allocated = kind.itemsize * 8
+    value %= 2**allocated
+    return value - 2**allocated if kind.kind == "i" and value >= 2 ** (allocated - 1) else value
+
+
+def _bounds(kind: np.dtype, bits: int) -> tuple[int, int]:
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if kind.kind == "i" else (0, 2**bits - 1)
 
 
 def _without_padding(array: np.ndarray, padding: np.ndarray | None, *, darkest_is_high: bool) -> np.ndarray:
@@ -188,8 +196,7 @@ def _range(stored: Stored, rescale: Rescale) -> tuple[float, float] | None:
         return 0.0, float(2**bits - 1)
     if rescale.table is not None:
         return 0.0, float(2**rescale.table.bits - 1)
-    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.array.dtype.kind == "i" else (0, 2**bits - 1)
-    ends = [end * rescale.slopes + rescale.intercepts for end in (low, high)]
+    ends = [end * rescale.slopes + rescale.intercepts for end in _bounds(stored.array.dtype, bits)]
     return float(np.min(ends)), float(np.max(ends))
 
 

@@ -126,6 +126,14 @@ def test_padding_of_a_monochrome1_picture_is_black_too(tmp_path):
     np.testing.assert_allclose(grey(path, "per_image"), [[0, 255, 0]])
 
 
+def test_padding_that_the_stored_bits_cannot_hold_hides_no_real_value(tmp_path):
+    # -2000 cut to twelve bits without a sign would be 2096, which is bone
+    pixels = np.array([[0, 2096, 4095]], np.uint16)
+    path = write(tmp_path / "a.dcm", pixels, BitsStored=12, PixelPaddingValue=2096, RescaleIntercept=-1024)
+    path.write_bytes(path.read_bytes().replace(b"US\x02\x00\x30\x08", b"SS\x02\x00\x30\xf8"))
+    np.testing.assert_allclose(grey(path, "as_is"), [[0, 2096 / 4095 * 255, 255]], rtol=1e-6)
+
+
 def test_a_range_of_padding_is_found_as_well(tmp_path):
     pixels = np.array([[0, 3, 5, 100, 200]], np.uint16)
     path = write(tmp_path / "a.dcm", pixels, PixelPaddingValue=0, PixelPaddingRangeLimit=5)

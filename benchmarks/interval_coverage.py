@@ -180,6 +180,8 @@ def broken_promise(tally: Tally) -> str:
         return "under 90 %"
     if resting >= 100 and not 0.93 - error <= share <= 0.97 + error:
         return "not within 93 to 97 %"
+    if tally.naive >= 100 and tally.naive_held / tally.naive >= share:
+        return "naive intervals do as well"
     return ""
 
 

@@ -133,7 +133,7 @@ def random_cases(count):  # 1,000 in the three tests below together
 
 
 def test_regression_equals_scikit_learn_on_random_cases():
-    for generator, rows, ties in random_cases(700):
+    for generator, rows, ties in random_cases(300):
         labels = generator.integers(18, 30, rows) if ties else generator.uniform(18, 90, rows)
         predicted = labels + generator.normal(0, 5, rows)
         found = metrics.regression(labels, predicted)
@@ -146,7 +146,7 @@ def test_regression_equals_scikit_learn_on_random_cases():
 @pytest.mark.filterwarnings("ignore:No positive class:UserWarning")
 def test_binary_equals_scikit_learn_on_random_cases():
     single = 0
-    for generator, rows, ties in random_cases(200):
+    for generator, rows, ties in random_cases(400):
         share = generator.choice([0.0, 0.1, 0.5, 1.0], p=[0.1, 0.4, 0.4, 0.1])
         labels = (generator.random(rows) < share).astype(int)
         p = generator.integers(0, 5, rows) / 4 if ties else generator.random(rows)
@@ -178,7 +178,7 @@ def test_binary_equals_scikit_learn_on_random_cases():
 
 def test_several_equals_scikit_learn_on_random_cases():
     empty = 0
-    for generator, rows, ties in random_cases(100):
+    for generator, rows, ties in random_cases(300):
         size = int(generator.integers(2, 5))
         classes = list("abcd")[:size]
         labels = generator.choice(classes, rows)

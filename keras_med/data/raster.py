@@ -14,6 +14,7 @@ from keras_med.data.raster_headers import RasterHeader, damaged, read_header, wi
 from keras_med.data.values import LARGEST_BYTES, Picture, check_size
 from keras_med.errors import DataError
 
+LOGGING = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, OpenCV 5
 MOST_PIXELS_PER_BYTE = 9000  # a PNG of one colour and one bit reaches 8,256; no honest file reaches more
 
 
@@ -53,8 +54,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _decode(content: bytes, header: RasterHeader, where: str) -> np.ndarray:
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error says it, not each worker's screen
+    level = LOGGING.getLogLevel()
+    LOGGING.setLogLevel(0)  # silent: the error says it, not each worker's screen
     if header.kind == "TIFF":
         content = without_orientation(content)  # OpenCV turns some kinds of TIFF by itself, and not others
     try:
@@ -62,7 +63,7 @@ def _decode(content: bytes, header: RasterHeader, where: str) -> np.ndarray:
     except (cv2.error, MemoryError) as error:
         raise damaged(f"a {header.kind} that cannot be decoded", where) from error
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        LOGGING.setLogLevel(level)
     if array is None:
         raise damaged(f"a {header.kind} that cannot be decoded", where)
     if array.shape[:2] != (header.height, header.width):

@@ -358,13 +358,15 @@ def summarise(mutants: list[dict], outcomes: dict[int, list], output: str, memor
             failures.append({"file": number, **mutants[number], "outcome": row[1], "message": row[2][:300]})
     if PLANTED in output:
         failures.append({"outcome": "the planted patient in the output"})
+    slowest = max(outcomes.values(), key=lambda row: row[3])
     output_lines = collections.Counter(line[:60] for line in output.splitlines())
     return {
         "files": len(mutants),
         "kinds": len({mutant["kind"] for mutant in mutants}),
         "beyond the header": sum(mutant["beyond"] for mutant in mutants),
         "outcomes": dict(collections.Counter(row[1] for row in outcomes.values())),
-        "slowest in seconds": max(row[3] for row in outcomes.values()),
+        "slowest in seconds": slowest[3],
+        "slowest file": {"file": slowest[0], **mutants[slowest[0]]},
         "largest memory in MiB": memory // 1024,
         "output lines": dict(output_lines.most_common(5)),
         "failures": failures,

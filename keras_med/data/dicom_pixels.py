@@ -4,6 +4,7 @@ Plain grey pixels are read straight from the file at the place that the header s
 pydicom and its decoders, after the sizes that the header and each compressed frame claim have been compared.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydicom.uid import UID
 from keras_med.data.dicom_headers import open_dataset, quiet, tags_of, unreadable
 from keras_med.data.dicom_scan import EXPLICIT, IMPLICIT, Plain, Scan, scan
 from keras_med.data.dicom_tables import with_palette
-from keras_med.data.jpeg_streams import claimed_size, is_sound_jpeg
+from keras_med.data.jpeg_streams import claimed_size, is_sound_jpeg, is_whole_jpeg_ls
 from keras_med.data.values import check_size
 from keras_med.errors import DataError
 
@@ -37,6 +38,7 @@ NO_PICTURES = {
     "RTSTRUCT": "set of contours",
 }
 PLUGINS = ("pydicom", "pylibjpeg", "pyjpegls", "pillow", "gdcm")
+JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 
 
@@ -131,8 +133,8 @@ def _load_any(path: Path, frame: int | None) -> Stored:
         halved = tags.get("PhotometricInterpretation") == "YBR_FULL_422"
         _check_length(len(content), (bits * 2 // 3 if halved else bits) // 8, where)
     else:
-        fragile = syntax in JPEG and _plugin(decoder) == "gdcm"
-        _check_frames(content, frames, (rows, columns, samples), allocated if fragile else None, where=where)
+        is_sound = _check_of(syntax, _plugin(decoder), (rows, columns, samples), allocated)
+        _check_frames(content, frames, (rows, columns, samples), is_sound, where=where)
     array = _decoded(decoder, dataset, frame, where)
     wanted = frames if frame is None else 1
     if array.size != wanted * rows * columns * samples:
@@ -224,20 +226,25 @@ def _name(syntax: UID) -> str:
     return syntax.name if syntax in pydicom.uid.UID_dictionary else "of an unknown UID"
 
 
-def _check_frames(
-    content: bytes, frames: int, size: tuple[int, int, int], jpeg_bits: int | None, *, where: str
-) -> None:
-    """Refuse a compressed frame that claims more than the header: its decoder would allocate that.
+def _check_of(syntax: UID, plugin: str, size: tuple[int, int, int], bits: int) -> Callable[[bytes], bool]:
+    """Return what a frame of this syntax must pass before its decoder, where that is a fragile one."""
+    if syntax in JPEG and plugin == "gdcm":
+        return lambda frame: is_sound_jpeg(frame, size, bits)
+    if syntax in JPEG_LS:
+        return lambda frame: is_whole_jpeg_ls(frame, size)
+    return lambda frame: True
 
-    Args:
-        jpeg_bits: allocated for a value, where each frame must be a sound JPEG stream too.
-    """
+
+def _check_frames(
+    content: bytes, frames: int, size: tuple[int, int, int], is_sound: Callable[[bytes], bool], *, where: str
+) -> None:
+    """Refuse a compressed frame that claims more than the header: its decoder would allocate that."""
     try:
         for frame in generate_frames(content, number_of_frames=frames):
             claimed = claimed_size(frame)
             if claimed is not None and (claimed[0] > size[0] or claimed[1] > size[1] or claimed[2] > 4):
                 raise damaged(f"a compressed frame of {claimed} values in a picture of {size}", where)
-            if jpeg_bits is not None and not is_sound_jpeg(frame, size, jpeg_bits):
+            if not is_sound(frame):
                 raise damaged("a compressed frame that is cut short or out of order", where)
     except DataError:
         raise

@@ -58,6 +58,20 @@ def is_sound_jpeg(content: bytes, size: tuple[int, int, int], bits: int) -> bool
     return False
 
 
+def is_whole_jpeg_ls(content: bytes, size: tuple[int, int, int]) -> bool:
+    """Say whether a JPEG-LS stream begins with a frame of that size and has its end.
+
+    CharLS was seen to look for the end of a small cut picture for five seconds.
+    """
+    place = 2
+    while content[:2] == b"\xff\xd8" and content[place : place + 1] == b"\xff" and place + 11 < len(content):
+        if content[place + 1] == 0xF7:
+            claimed = struct.unpack_from(">HHB", content, place + 5)
+            return claimed == size and content.rstrip(b"\0").endswith(b"\xff\xd9")
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return False
+
+
 def _is_sound_frame(part: bytes, size: tuple[int, int, int], bits: int, *, lossless: bool) -> bool:
     if len(part) < 6 or len(part) != 6 + 3 * part[5]:
         return False

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_med.data.jpeg_streams import claimed_size, is_sound_jpeg
+from keras_med.data.jpeg_streams import claimed_size, is_sound_jpeg, is_whole_jpeg_ls
 from keras_med.data.readers import read_picture
 from keras_med.errors import DataError
 
@@ -64,6 +64,15 @@ def test_a_code_stream_tells_its_size():
     siz = b"\xff\x4f\xff\x51" + struct.pack(">HHIIII", 41, 0, 300, 200, 0, 0) + bytes(16) + struct.pack(">H", 3)
     assert claimed_size(siz) == (200, 300, 3)
     assert claimed_size(b"no code stream") is None
+
+
+def test_a_jpeg_ls_stream_must_have_its_size_and_its_end():
+    frame = b"\xff\xd8\xff\xf7" + struct.pack(">HBHHB", 11, 8, 16, 24, 1) + b"\x01\x11\x00"
+    content = frame + b"\xff\xda" + bytes(20) + b"\xff\xd9\0"
+    assert is_whole_jpeg_ls(content, (16, 24, 1))
+    assert not is_whole_jpeg_ls(content, (16, 25, 1))
+    assert not is_whole_jpeg_ls(content[:-3], (16, 24, 1))
+    assert not is_whole_jpeg_ls(b"", (16, 24, 1))
 
 
 def test_a_sound_stream_is_told_from_a_damaged_one():

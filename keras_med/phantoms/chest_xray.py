@@ -51,15 +51,14 @@ def chest_folders(folder: Path, *, seed: int, covid: int = 90, normal: int = 110
             (root / label).mkdir()
         for order, (label, number) in enumerate(zip(labels, numbers, strict=True)):
             rng = np.random.default_rng([seed, 2, order])
-            picture = _radiograph(rng, coarseness=rng.uniform(*coarsest[str(label)]))
+            height, width = (int(side) for side in rng.choice([256, 280, 300, 320], 2))
+            picture = _radiograph(rng, coarseness=rng.uniform(*coarsest[str(label)]), shape=(height, width))
             pixels, suffix = _as_collected(rng, picture)
             write_picture(root / str(label) / f"{number:04d}{suffix}", pixels)
 
 
-def _as_collected(rng: np.random.Generator, picture: Picture) -> tuple[Picture | NDArray[np.uint16], str]:
-    """Scale a film and choose the file it is kept in, as in sets that were gathered from many places."""
-    height, width = rng.choice([256, 280, 300, 320], 2)
-    grey = np.asarray(cv2.resize(picture, (int(width), int(height)), interpolation=cv2.INTER_AREA), np.uint8)
+def _as_collected(rng: np.random.Generator, grey: Picture) -> tuple[Picture | NDArray[np.uint16], str]:
+    """Choose the file that a film is kept in, as in sets that were gathered from many places."""
     kind = rng.choice(["grey", "rgb", "bluish", "alpha", "deep"], p=[0.5, 0.15, 0.15, 0.1, 0.1])
     if kind == "grey":
         return grey, str(rng.choice([".jpg", ".png"]))
@@ -72,27 +71,29 @@ def _as_collected(rng: np.random.Generator, picture: Picture) -> tuple[Picture |
     return np.asarray(grey * np.uint16(257), np.uint16), ".png"
 
 
-def _radiograph(rng: np.random.Generator, *, coarseness: float) -> Picture:
+def _radiograph(rng: np.random.Generator, *, coarseness: float, shape: tuple[int, int] = (SIDE, SIDE)) -> Picture:
     """Draw one chest film whose grain is fine at 0 and coarse at 1."""
     thorax = draw_thorax(rng)
     grain = mixed_grain(rng, (SIDE, SIDE), coarseness, periods=_GRAIN_PERIODS)
     power = _GRAIN_POWER * rng.uniform(0.92, 1.08)
     scene = thorax.density + power * grain * (0.55 * thorax.body + 0.45 * thorax.lungs)
-    noise = white_noise(rng, scene.shape)
-    levels, border = random_levels(rng), _border(rng)
+    if shape != scene.shape:
+        scene = cv2.resize(scene, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    noise = white_noise(rng, shape)
+    levels, border = random_levels(rng), _border(rng, shape)
 
     def film(dose: float) -> Picture:
         pixels = match_levels(np.asarray(scene + dose * noise, np.float32), levels)
         return np.asarray(np.rint(pixels) * border, np.uint8)
 
-    return dosed(film, size=rng.normal(*_BYTES_A_PIXEL) * SIDE * SIDE)
+    return dosed(film, size=rng.normal(*_BYTES_A_PIXEL) * shape[0] * shape[1])
 
 
-def _border(rng: np.random.Generator) -> Image:
+def _border(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
     """Draw the black borders: 0 there, 1 elsewhere."""
-    inside = np.ones((SIDE, SIDE), np.float32)
+    inside = np.ones(shape, np.float32)
     first, last = (int(rng.integers(3, 22)) if rng.random() < 0.7 else 0 for _ in range(2))
     across = inside if rng.random() < 0.6 else inside.T
     across[:, :first] = 0.0
-    across[:, SIDE - last :] = 0.0
+    across[:, across.shape[1] - last :] = 0.0
     return inside

@@ -1,5 +1,6 @@
 """keras_med, the honest trainer: what a recipe may import."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from keras_med.recipe.words import (
@@ -21,6 +22,7 @@ from keras_med.recipe.words import (
 
 if TYPE_CHECKING:
     import keras_med.data.tables as tables
+    from keras_med.report.load import load_run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,14 +40,15 @@ __all__ = [
     "Regression",
     "Report",
     "Train",
+    "load_run",
     "tables",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Import pandas with `tables` only when a recipe asks for it, so that `--help` answers at once."""
+    """Import what needs pandas only when it is asked for, so that `--help` answers at once."""
     if name == "tables":
-        import importlib
-
         return importlib.import_module("keras_med.data.tables")
+    if name == "load_run":
+        return importlib.import_module("keras_med.report.load").load_run
     raise AttributeError(f"module 'keras_med' has no attribute {name!r}")

@@ -89,6 +89,10 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def card(self) -> Path:
+        return self.path / "card.md"
+
+    @property
     def log(self) -> Path:
         return self.path / "run.log"
 

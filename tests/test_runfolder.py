@@ -39,7 +39,9 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_what_json_cannot_hold_is_written_as_null(tmp_path: Path) -> None:
-    runfolder.write_json(tmp_path / "a.json", {"a": float("nan"), "b": np.float32(1.5), "c": [np.int64(2)], "d": tmp_path})
+    runfolder.write_json(
+        tmp_path / "a.json", {"a": float("nan"), "b": np.float32(1.5), "c": [np.int64(2)], "d": tmp_path}
+    )
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "format": 1,
         "a": None,

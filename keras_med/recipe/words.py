@@ -117,11 +117,13 @@ class Image:
     size: rows and columns, or rows, columns and slices, after resizing
     values: windows [(centre, width), ...], "file", (low, high), "per_image" or "as_is": how stored values become 0-255
     channels: colour channels of the input; windows have one each
+    store_as: also leave every prepared picture as a PNG file
     """
 
     size: tuple[Count, Count] | tuple[Count, Count, Count]
     values: tuple[Pair, ...] | Pair | Literal["file", "per_image", "as_is"] = "as_is"
     channels: Literal[1, 3] | None = None
+    store_as: Literal["png"] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

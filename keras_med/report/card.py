@@ -30,7 +30,7 @@ SMOKE = "**SMOKE RUN**: a few examples for a step or two. Every number below is 
 def write_card(run: RunFolder) -> Path:
     """Write card.md, with the front matter that model hubs read."""
     contents = read(run)
-    path = run.path / "card.md"
+    path = run.card
     parts = [
         _front_matter(contents),
         f"# {_plain(' '.join(contents.title.split()))}",

@@ -101,6 +101,8 @@ def test_each_target_says_its_kind() -> None:
 
 
 def test_the_words_are_imported_without_keras_or_pandas() -> None:
-    code = "import sys, keras_med, keras_med.models; print(sorted({'keras', 'tensorflow', 'pandas'} & set(sys.modules)))"
+    code = (
+        "import sys, keras_med, keras_med.models; print(sorted({'keras', 'tensorflow', 'pandas'} & set(sys.modules)))"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"

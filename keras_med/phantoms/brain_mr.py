@@ -21,7 +21,7 @@ Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-def brain_tumor(folder: Path, *, seed: int, heads: int = 45, slices: int = 8) -> None:
+def brain_tumor(folder: Path, *, seed: int, heads: int = 50, slices: int = 8) -> None:
     """Write `Brain Tumor.csv` and `Brain Tumor/Brain Tumor/Image1.jpg` and so on, `slices` pictures a head."""
     rng = np.random.default_rng([seed, 0])
     rows: list[dict[str, object]] = []
@@ -29,7 +29,7 @@ def brain_tumor(folder: Path, *, seed: int, heads: int = 45, slices: int = 8) ->
         images = root / "Brain Tumor" / "Brain Tumor"
         images.mkdir(parents=True)
         for _ in range(heads):
-            head, site, radius = random_head(rng), int(rng.integers(2**31)), rng.uniform(0.30, 0.42)
+            head, site, radius = random_head(rng), int(rng.integers(2**31)), rng.uniform(0.32, 0.44)
             ill = rng.random() < 0.52
             clear = rng.integers(0, slices, size=slices // 6)
             for place in range(slices):

@@ -64,7 +64,7 @@ class _Slice:
     shape: tuple[int, int]
 
 
-def rsna(folder: Path, *, seed: int, patients: int = 72, slices: int = 6, side: int = 128) -> None:
+def rsna(folder: Path, *, seed: int, patients: int = 100, slices: int = 6, side: int = 128) -> None:
     """Write `stage_2_train.csv` and `stage_2_train_images`, `slices` slices a study and one or two studies a patient.
 
     One file's pixels are cut short, another is noise in its lower third, and four images are labelled twice.
@@ -94,7 +94,7 @@ def _patient(rng: np.random.Generator, *, slices: int, side: int) -> list[_Slice
     for _ in range(2 if rng.random() < 0.15 else 1):
         study, series = _name(rng, 10), _name(rng, 10)
         clear = rng.integers(0, slices, size=slices // 4)
-        radius, site, bottom = rng.uniform(0.30, 0.42), int(rng.integers(2**31)), rng.uniform(-80.0, 80.0)
+        radius, site, bottom = rng.uniform(0.32, 0.44), int(rng.integers(2**31)), rng.uniform(-80.0, 80.0)
         for place in range(slices):
             planned.append(
                 _Slice(
@@ -147,7 +147,7 @@ def _brain(regions: Cut, dense: NDArray[np.bool_], rng: np.random.Generator) -> 
     """Deal Hounsfield units to the brain's places: least to the ventricles, most to what is dense."""
     rank = 0.35 * regions.pattern + 0.5 * white_noise(rng, regions.brain.shape)
     rank = rank - 3.0 * regions.ventricles + 6.0 * dense
-    fluid, bright = int(1024 * rng.uniform(0.03, 0.08)), int(1024 * rng.uniform(0.08, 0.13))
+    fluid, bright = int(1024 * rng.uniform(0.03, 0.08)), int(1024 * rng.uniform(0.10, 0.15))
     tissue = rng.normal(rng.uniform(30.0, 36.0), 4.5, 1024 - fluid - bright)
     levels = np.concatenate([rng.normal(8.0, 4.0, fluid), tissue, rng.uniform(50.0, 80.0, bright)])
     return match_levels(rank[regions.brain], np.sort(levels).astype(np.float32))

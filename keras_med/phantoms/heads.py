@@ -99,7 +99,7 @@ def specks(rng: np.random.Generator, head: Head, shape: tuple[int, int], *, radi
 def _site(rng: np.random.Generator, head: Head, shape: tuple[int, int], radius: float) -> tuple[Points, Points, float]:
     """Draw where a lump lies: its centre, half axes and direction, inside the brain."""
     half = np.array([head.width, head.length]) * min(shape)
-    long = rng.uniform(1.0, 1.5)
+    long = rng.uniform(1.0, 1.4)
     axes = radius * half[0] * np.array([long, 1.0 / long])
     angle, away = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random())
     room = 0.88 - radius * long

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from keras_med.recipe.words import (
+    Augment,
     Binary,
     Classes,
     Column,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Augment",
     "Binary",
     "Classes",
     "Column",

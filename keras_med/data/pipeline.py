@@ -1,12 +1,19 @@
 """Prepared rows to tf.data: known length, one order for each epoch, and no row lost outside training."""
 
 import functools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from keras_med.data.augmentation import augment
+from keras_med.recipe.words import Augment
+
 Read = Callable[[np.ndarray], np.ndarray]  # positions of rows -> their inputs, (rows, ...)
+Batch = tuple[np.ndarray, np.ndarray]
+
+_AT_ONCE = min(8, max(2, os.cpu_count() or 2))  # batches that are read and changed in parallel; each is held
 
 
 class Rows:
@@ -16,23 +23,34 @@ class Rows:
         read: returns the float32 inputs at the given positions.
         shape: of one input.
         labels: one a position, as the loss takes them; zeros where there are none.
+        names: the examples' ids, which augmentation needs.
     """
 
-    def __init__(self, read: Read, shape: tuple[int, ...], labels: np.ndarray) -> None:
+    def __init__(
+        self, read: Read, shape: tuple[int, ...], labels: np.ndarray, names: Sequence[str] | None = None
+    ) -> None:
+        if names is not None and len(names) != len(labels):
+            raise ValueError(f"{len(names)} names and {len(labels)} labels; expected one of each a row")
         self.read = read
         self.shape = shape
         self.labels = labels
+        self.names = names
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def training(rows: Rows, batch_size: int, epochs: range, seed: int) -> tf.data.Dataset:
+def training(
+    rows: Rows, batch_size: int, epochs: range, seed: int, *, changes: Augment | None = None
+) -> tf.data.Dataset:
     """Return all steps of the given epochs, one after the other: `len(rows) // batch_size` whole batches each.
 
-    The order of an epoch depends on the seed and the epoch's number alone, so that a fit which resumes at any epoch
-    sees what it would have seen. A ragged batch would weigh its rows more and can starve a replica, so the rows that
-    fill no batch are skipped: other ones in each epoch.
+    The order of an epoch and how its images are changed depend on the seed, the epoch's number and the ids alone, so
+    that a fit which resumes at any epoch sees what it would have seen. A ragged batch would weigh its rows more and can
+    starve a replica, so the rows that fill no batch are skipped: other ones in each epoch.
+
+    Args:
+        changes: of the images; none for inputs that are no images.
     """
     steps = len(rows) // batch_size
 
@@ -40,29 +58,42 @@ def training(rows: Rows, batch_size: int, epochs: range, seed: int) -> tf.data.D
     def order(epoch: int) -> np.ndarray:
         return np.random.default_rng([seed, epoch]).permutation(len(rows))
 
-    def positions(step: int) -> np.ndarray:
+    def read(step: int) -> Batch:
         epoch, batch = divmod(step, steps)
-        return order(epoch)[batch * batch_size : (batch + 1) * batch_size]
+        wanted = order(epoch)[batch * batch_size : (batch + 1) * batch_size]
+        inputs = rows.read(wanted)
+        if changes is not None:
+            inputs = _changed(inputs, [names[position] for position in wanted], changes, (seed, epoch))
+        return inputs, rows.labels[wanted]
 
-    return _read_batches(rows, positions, range(epochs.start * steps, epochs.stop * steps))
+    names = rows.names or ()
+    if changes is not None and not names:
+        raise ValueError("rows without names cannot be augmented; expected Rows(..., names=ids)")
+    return _read_batches(rows, read, range(epochs.start * steps, epochs.stop * steps))
 
 
 def in_order(rows: Rows, batch_size: int) -> tf.data.Dataset:
-    """Return every row once, in the table's order; the last batch may be smaller."""
+    """Return every row once, in the table's order and unchanged; the last batch may be smaller."""
 
-    def positions(step: int) -> np.ndarray:
-        return np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
+    def read(step: int) -> Batch:
+        wanted = np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
+        return rows.read(wanted), rows.labels[wanted]
 
-    return _read_batches(rows, positions, range(-(-len(rows) // batch_size)))
+    return _read_batches(rows, read, range(-(-len(rows) // batch_size)))
 
 
-def _read_batches(rows: Rows, positions: Callable[[int], np.ndarray], steps: range) -> tf.data.Dataset:
-    def read(step: np.int64) -> tuple[np.ndarray, np.ndarray]:
-        wanted = positions(int(step))
-        return rows.read(wanted).astype(np.float32, copy=False), rows.labels[wanted]
+def _changed(images: np.ndarray, names: Sequence[str], changes: Augment, drawn_from: tuple[int, int]) -> np.ndarray:
+    return np.stack([augment(image, changes, *drawn_from, name) for image, name in zip(images, names, strict=True)])
+
+
+def _read_batches(rows: Rows, read: Callable[[int], Batch], steps: range) -> tf.data.Dataset:
+    def read_typed(step: np.int64) -> Batch:
+        inputs, labels = read(int(step))
+        return inputs.astype(np.float32, copy=False), labels
 
     def read_batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        inputs, labels = tf.numpy_function(read, [step], (tf.float32, rows.labels.dtype))
+        # Not stateful: a batch is its number's alone, and stateful reads wait for each other in a deterministic run.
+        inputs, labels = tf.numpy_function(read_typed, [step], (tf.float32, rows.labels.dtype), stateful=False)
         inputs.set_shape((None, *rows.shape))  # numpy_function forgets shapes, and Keras needs them
         labels.set_shape((None, *rows.labels.shape[1:]))
         return inputs, labels
@@ -70,7 +101,7 @@ def _read_batches(rows: Rows, positions: Callable[[int], np.ndarray], steps: ran
     # Numbers, not images: they cost nothing to hold, and a range has a known length (an unknown one costs a step).
     dataset = tf.data.Dataset.range(steps.start, steps.stop)
     # Deterministic: batches come in the order of their numbers however many are read at once.
-    dataset = dataset.map(read_batch, num_parallel_calls=2, deterministic=True)
+    dataset = dataset.map(read_batch, num_parallel_calls=_AT_ONCE, deterministic=True)
     options = tf.data.Options()
     options.autotune.enabled = False  # its buffers may take half of the memory
     # Replicas share each batch; files are not there to be divided among them.

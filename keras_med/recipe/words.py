@@ -15,6 +15,7 @@ from keras_med.recipe.kinds import Count, Mismatch, Positive, Seed, Share, Share
 T = TypeVar("T")
 Index = Callable[[Path], Any]  # a pandas.DataFrame, which a recipe that is only read does not need
 Pair = tuple[float, float]
+Axis = Literal["horizontal", "vertical", "depth"]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
@@ -201,6 +202,30 @@ class Train:
 
 
 @word
+class Augment:
+    """How training images are changed, anew in each epoch; what is not named is left alone.
+
+    flip: mirror every second image, by chance, along each named axis
+    rotate: most degrees of turning in the plane, either way
+    shift: most shift in the plane, as a share of its size
+    zoom: most enlarging or shrinking in the plane: 0.25 is from 1/1.25 to 1.25
+    brightness: most that is added or taken away, as a share of the whole scale
+    contrast: most strengthening or weakening of what differs from the image's mean: 0.25 is from 1/1.25 to 1.25
+    gamma: most bending of the grey scale: 0.25 is from 1/1.25 to 1.25 as the exponent
+    noise: largest deviation of the noise that is added, as a share of the whole scale
+    """
+
+    flip: Axis | tuple[Axis, ...] = ()
+    rotate: Annotated[float, Within(0, 180)] = 0.0
+    shift: ShareOrZero = 0.0
+    zoom: ShareOrZero = 0.0
+    brightness: ShareOrZero = 0.0
+    contrast: ShareOrZero = 0.0
+    gamma: ShareOrZero = 0.0
+    noise: ShareOrZero = 0.0
+
+
+@word
 class Final:
     """One more network after the folds, trained on nearly everything; it is the one that is exported.
 
@@ -317,6 +342,7 @@ class Recipe:
     split: Split
     model: Model
     train: Train = dataclasses.field(default_factory=Train)
+    augment: Augment | None = None
     final: Final | None = None
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     report: Report = dataclasses.field(default_factory=Report)

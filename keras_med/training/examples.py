@@ -63,7 +63,7 @@ def image_rows(table: pd.DataFrame, image: Image, labels: np.ndarray) -> Rows:
     def read(positions: np.ndarray) -> np.ndarray:
         return np.stack([pixels.read_input(arrays[at], int(places[at]), bool(stacks[at]), image) for at in positions])
 
-    return Rows(read, image.shape, labels)
+    return Rows(read, image.shape, labels, table["id"].tolist())
 
 
 def encoded(labels: pd.Series, recipe: Recipe) -> np.ndarray:

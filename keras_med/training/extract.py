@@ -1,4 +1,7 @@
-"""The features job: a network to its frozen prefix, and every prepared image through it, once."""
+"""The features job: a network to its frozen prefix, and every prepared image through it, once.
+
+Images that change in every epoch have no features to keep: then the fits go through the prefix themselves.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_med import runfolder
+from keras_med.data import augmentation
 from keras_med.data.dataset import read_index
 from keras_med.data.pipeline import Rows
 from keras_med.models import calibration, weights
@@ -28,6 +32,8 @@ def run_extraction(folder: Path) -> None:
     fit = FitFolder(folder)
     given = runfolder.read_json(fit.settings)
     recipe = recipe_of(fit)
+    if recipe.augment is not None:
+        augmentation.check(recipe.augment, recipe.image.shape)
     machine = Runtime(**given["runtime"])
     runtime.start(machine, given["weights_seed"])
     with weights.policy(given["weights"], allow_random=given["demo"], seed=given["weights_seed"]) as record:
@@ -39,9 +45,13 @@ def run_extraction(folder: Path) -> None:
     if parts is not None:
         prefix = parts[0]
         calibrated = _calibrate(prefix, fit, recipe, given["fold"]) if record.any_random else 0
-        found = _compute(prefix, fit, recipe, given)
-        outcome |= {"folder": str(found.folder), "shape": found.shape, "rows": found.rows, "calibrated": calibrated}
-        outcome |= {"layers": len(prefix.layers)}
+        outcome |= {"layers": len(prefix.layers), "calibrated": calibrated}
+        if recipe.augment is not None:
+            features.save_weights(prefix, fit.path)
+            outcome["reason"] = "images are augmented anew in each epoch, so that frozen features cannot be kept"
+        else:
+            found = _compute(prefix, fit, recipe, given)
+            outcome |= {"folder": str(found.folder), "shape": found.shape, "rows": found.rows}
     runfolder.write_json(fit.done, outcome)
 
 

@@ -20,7 +20,7 @@ from keras_med.runfolder import FitFolder
 from keras_med.training import checkpoint, network, runtime
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
-from keras_med.training.features import Features
+from keras_med.training.features import Features, read_weights
 from keras_med.training.folds import FitPlan, read_plan
 from keras_med.training.frozen import split_frozen
 from keras_med.training.runtime import Runtime
@@ -40,6 +40,7 @@ def run_fit(folder: Path) -> None:
     examples = Examples(fit.run, plan.fold, recipe, features)
     with runtime.scope(machine):
         model = build_model(recipe, examples, given, features)
+        _take_prefix(model, fit.run.features)
         trained = network.trained_on(model)
         steps = _steps(examples, plan, recipe)
         trained.compile(network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=False)
@@ -69,6 +70,14 @@ def build_model(recipe: Recipe, examples: Examples, given: dict[str, Any], featu
     if parts is None:
         raise RunFailed("The network no longer has the frozen prefix that its features were computed with.")
     return parts[1]
+
+
+def _take_prefix(model: keras.Model, job: Path) -> None:
+    """Give a frozen prefix that stays in the network the weights that the features job left for it, if any."""
+    kept = read_weights(job)
+    parts = split_frozen(model) if kept else None
+    if parts is not None:
+        parts[0].set_weights(kept)
 
 
 class Keeper(keras.callbacks.Callback):
@@ -142,7 +151,7 @@ def _train(trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Reci
     batch = recipe.train.batch_size
     rows = examples.rows("train")
     trained.fit(
-        pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed),
+        pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed, changes=recipe.augment),
         validation_data=pipeline.in_order(examples.rows(plan.validation), batch),
         initial_epoch=state.epoch,
         epochs=plan.epochs,

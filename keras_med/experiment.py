@@ -165,6 +165,7 @@ def _split(begun: Experiment, index: pd.DataFrame) -> None:
     recipe, usable = begun.recipe, index["labelled"].to_numpy(bool)
     labelled = index[usable].reset_index(drop=True)
     made = splits.make_splits(labelled, recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed)
+    dropped = made.attrs.get("dropped", ())
     if recipe.data.balance == "undersample":
         made = splits.undersampled(made, labelled, recipe.seed)
     shared = splits.check_disjoint(made, labelled)
@@ -176,8 +177,8 @@ def _split(begun: Experiment, index: pd.DataFrame) -> None:
     known = "patient" in labelled and labelled["patient"].astype(bool).any()
     kind = "patients" if known else "groups of twins"
     say(f"split {len(labelled)} examples: {shared} {kind} shared between its sides")
-    if not known:
-        say("patients are not known: images of one patient may be on both sides")
+    if len(dropped):
+        say(f"{len(dropped)} examples that another side of the given split knows are left out of training")
     begun.remember(patients_known=bool(known), shared_patients=shared)
 
 

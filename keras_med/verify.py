@@ -14,7 +14,7 @@ def command(arguments: argparse.Namespace) -> int:
         print(result.to_json())
     else:
         print("\n".join(result.lines()))
-        terminal.say(f"Next: python -m keras_med.predict {arguments.model} FILE_OR_FOLDER...")
+        terminal.say(f"Next: tf.saved_model.load({result.folder!r}).serve(images), float32 pixels of 0-255")
     return 0
 
 

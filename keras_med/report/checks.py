@@ -87,7 +87,8 @@ def _own(contents: Contents, found: Scored) -> list[Check]:
     if random:
         what = f"No ImageNet weights were found: {', '.join(random)} kept random weights."
         made.append(Check("amber", what, "Name their folder with --weights DIR."))
-    if metrics.get("patients_known") is False:
+    audited = {row.get("name") for row in contents.audit.get("findings") or []}
+    if metrics.get("patients_known") is False and "patients_unknown" not in audited:
         made.append(
             Check(
                 "amber",

@@ -157,6 +157,7 @@ def _train(trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Reci
         epochs=plan.epochs,
         steps_per_epoch=len(rows) // batch,
         callbacks=[Keeper(fit, plan, state, identity)],
+        shuffle=False,  # the order is the pipeline's
         verbose=0,
     )
     return state

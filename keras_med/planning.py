@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_med.data import pixels
+from keras_med.data.prepare import size_and_change
 from keras_med.errors import DataError, EnvironmentProblem
 from keras_med.recipe.words import Image, Recipe
 
@@ -71,25 +72,25 @@ def estimate(table: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, cache: P
         counts = {str(place): int(count) for place, count in rows["split"].value_counts().items()}
         fits[str(fold)] = {"steps": counts.get("train", 0) // batch, **counts}
     labelled = int(table["labelled"].sum())
-    plan = Plan(
+    prepared, free = 2 * int(np.prod(recipe.image.shape)) * len(table), shutil.disk_usage(_existing(cache)).free
+    if prepared > free:
+        what = f"The prepared arrays need up to {_size(prepared)}; {_size(free)} are free."
+        raise EnvironmentProblem(
+            what, where=str(cache), remedy="Name a larger disk with --cache DIR, or lower image.size."
+        )
+    return Plan(
         examples=labelled,
         unlabelled=len(table) - labelled,
         excluded=len(table.attrs.get("excluded", ())),
-        bytes_to_read=sum(Path(path).stat().st_size for path in table["path"].unique()),
-        prepared_bytes=2 * int(np.prod(recipe.image.shape)) * len(table),
-        free_bytes=shutil.disk_usage(_existing(cache)).free,
+        bytes_to_read=sum(size_and_change(path)[0] for path in table["path"].unique()),
+        prepared_bytes=prepared,
+        free_bytes=free,
         seconds_a_file=_seconds_a_file(table, recipe.image),
         workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         epochs=recipe.train.epochs,
         batch_size=batch,
         fits=fits,
     )
-    if plan.prepared_bytes > plan.free_bytes:
-        what = f"The prepared arrays need up to {_size(plan.prepared_bytes)}; {_size(plan.free_bytes)} are free."
-        raise EnvironmentProblem(
-            what, where=str(cache), remedy="Name a larger disk with --cache DIR, or lower image.size."
-        )
-    return plan
 
 
 def _seconds_a_file(table: pd.DataFrame, image: Image) -> float:

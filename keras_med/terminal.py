@@ -3,7 +3,6 @@
 import argparse
 import errno
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -158,19 +157,6 @@ class Counter:
             self._bar.console.print(line, highlight=False, markup=False)
             if isinstance(sys.stderr, _Both):
                 sys.stderr.file.write(line + "\n")
-
-
-@contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Hold a Ctrl-C back until the block is done, so that what it writes is whole."""
-    seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if seen:
-        raise KeyboardInterrupt
 
 
 class _Both:

@@ -22,11 +22,12 @@ SENTENCES: dict[tuple[str, str], str] = {
         "regression",
     ): "On cases held back from training the predictions are closer to the truth than the training constant.",
     ("LEARNED", "classification"): (
-        "On cases held back from training the network ranks better than chance and its probabilities beat the training prevalence."
+        "On cases held back from training the network ranks better than chance and its probabilities beat the "
+        "training prevalence."
     ),
     ("LEARNED", "uncalibrated"): (
-        "On cases held back from training the network ranks better than chance, but its probabilities do not beat the training "
-        "prevalence: calibrate them before anyone reads them as chances."
+        "On cases held back from training the network ranks better than chance, but its probabilities do not beat "
+        "the training prevalence: calibrate them before anyone reads them as chances."
     ),
     ("FAILED TO LEARN", ""): "The network does no better than a constant that never looks at an image.",
     ("DID NOT GENERALISE", ""): (

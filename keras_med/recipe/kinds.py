@@ -43,7 +43,7 @@ class Mismatch(Exception):
 
 def check(value: object, kind: object) -> object:
     """Return the value in the kind's own form (a list becomes a tuple, an int a float), or raise Mismatch."""
-    origin, arguments = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
     if origin is Annotated:
         return _check_bounds(value, kind)
     if origin is Literal:

@@ -23,7 +23,8 @@ def check(told: "subprocess.CompletedProcess[str]", code: int, *words: str) -> N
 
 @pytest.mark.parametrize("name", ["run", "audit", "fit", "verify"])
 def test_help_answers_without_the_heavy_packages(name: str, tmp_path: Path) -> None:
-    code = f"import sys; sys.argv = ['x', '--help']; import runpy\ntry: runpy.run_module('keras_med.{name}', run_name='__main__')\n"
+    code = "import sys; sys.argv = ['x', '--help']; import runpy\n"
+    code += f"try: runpy.run_module('keras_med.{name}', run_name='__main__')\n"
     code += "except SystemExit: print(sorted({'tensorflow', 'keras', 'pandas', 'scipy'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert told.stdout.splitlines()[-1] == "[]"

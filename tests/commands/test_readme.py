@@ -101,7 +101,9 @@ def stack(folder: Path) -> None:
     np.save(folder / "labels.npy", np.arange(60) % 2)
 
 
-@pytest.mark.parametrize(("number", "make"), [(0, pictures), (1, slices), (2, stack)], ids=["folders", "DICOM", "stack"])
+@pytest.mark.parametrize(
+    ("number", "make"), [(0, pictures), (1, slices), (2, stack)], ids=["folders", "DICOM", "stack"]
+)
 def test_a_recipe_for_own_data_is_short_and_runs(
     command: Command, tmp_path: Path, number: int, make: Callable[[Path], None]
 ) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +31,7 @@ def make(**changes: Any) -> Recipe:
 
 
 def test_a_misspelt_name_is_refused_with_the_near_one() -> None:
-    with pytest.raises(RecipeError, match="Train has no setting 'epoch'\nDid you mean epochs?"):
+    with pytest.raises(RecipeError, match=re.escape("Train has no setting 'epoch'\nDid you mean epochs?")):
         Train(epoch=3)  # type: ignore[call-arg]
 
 
@@ -83,7 +84,7 @@ def test_a_network_is_given_its_defaults_and_what_the_model_says() -> None:
 
 
 def test_a_setting_that_the_network_does_not_have_is_refused_with_the_near_one() -> None:
-    with pytest.raises(RecipeError, match="Did you mean width?"):
+    with pytest.raises(RecipeError, match=re.escape("Did you mean width?")):
         Model(network, widht=5)
 
 

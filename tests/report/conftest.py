@@ -222,7 +222,8 @@ def _metrics(kind: str, predictions: pd.DataFrame, *, patients: bool) -> dict[st
         "improvement": {"value": 0.52, "low": 0.44, "high": 0.59, "unit": "", "n": 72, "patients": None},
         "verdict": {
             "name": "LEARNED",
-            "sentence": "On cases held back from training the predictions are closer to the truth than the training constant.",
+            "sentence": "On cases held back from training the predictions are closer to the truth than the training "
+            "constant.",
         },
         "folds": {
             "metric": HEADLINES[kind],

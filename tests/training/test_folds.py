@@ -1,0 +1,85 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from keras_med import Data, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train, runfolder
+from keras_med.recipe.words import Split
+from keras_med.runfolder import RunFolder
+from keras_med.training import folds
+
+
+def index(root: Path) -> Any:
+    return None
+
+
+def network(image: Any) -> Any:
+    return image
+
+
+def recipe(split: Split, final: Final | None = None) -> Recipe:
+    plain = {"target": Regression(), "data": Data(index), "image": Image(size=(8, 8)), "model": Model(network)}
+    return Recipe(**plain, split=split, final=final, train=Train(epochs=9, patience=2))  # type: ignore[arg-type]
+
+
+SPLITS = pd.DataFrame(
+    [
+        (name, place, fold)
+        for fold in ("0", "1", "final")
+        for name, place in [("a", "train"), ("b", "validation"), ("c", "test")]
+        + ([("d", "out_of_fold")] if fold != "final" else [("e", "unlabelled")])
+    ],
+    columns=["id", "split", "fold"],
+)
+
+
+def test_folds_are_scored_out_of_fold_and_the_final_network_alone_sees_the_test() -> None:
+    plans = folds.fold_plans(recipe(KFold(folds=2), Final()), SPLITS, with_test=True)
+    assert list(plans) == ["t000-fold0", "t000-fold1"]
+    assert all(plan.predict == ("validation", "out_of_fold") for plan in plans.values())
+    assert plans["t000-fold0"].patience == 2
+    assert plans["t000-fold0"].seed != plans["t000-fold1"].seed
+
+
+def test_a_holdout_is_one_fit_that_is_scored_on_the_test_unless_told_not_to() -> None:
+    rows = SPLITS[SPLITS["fold"] == "0"]
+    assert folds.fold_plans(recipe(Holdout()), rows, with_test=True)["t000-fold0"].predict[-1] == "test"
+    assert "test" not in folds.fold_plans(recipe(Holdout()), rows, with_test=False)["t000-fold0"].predict
+
+
+def test_without_a_validation_part_the_fold_itself_is_watched() -> None:
+    rows = SPLITS[SPLITS["split"] != "validation"]
+    plans = folds.fold_plans(recipe(KFold(folds=2, validation=0)), rows, with_test=True)
+    assert plans["t000-fold0"].validation == "out_of_fold"
+
+
+@pytest.mark.parametrize(("start", "expected"), [("new", None), ("best_fold", "t000-fold1")])
+def test_the_final_network_trains_for_the_median_best_epoch(tmp_path: Path, start: Any, expected: str | None) -> None:
+    run = RunFolder(tmp_path)
+    for fold, (epoch, loss) in enumerate([(3, 0.5), (8, 0.2), (5, 0.4)]):
+        runfolder.write_json(run.fit(f"t000-fold{fold}").done, {"best_epoch": epoch, "best_loss": loss})
+    final = Final(start=start)
+    names = [f"t000-fold{fold}" for fold in range(3)]
+    plan = folds.final_plan(recipe(KFold(), final), final, run, names, with_test=True)
+    assert (plan.epochs, plan.patience, plan.keep, plan.start) == (5, None, "last", expected)
+    assert plan.predict == ("validation", "unlabelled", "test")
+
+
+def test_only_a_holdout_or_a_final_network_is_exported() -> None:
+    assert folds.exported_fold(recipe(Holdout())) == "0"
+    assert folds.exported_fold(recipe(KFold())) is None
+    assert folds.exported_fold(recipe(KFold(), Final())) == "final"
+
+
+def test_a_fit_s_settings_are_written_once_and_read_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    runfolder.write_json(run.settings, {"settings": {"seed": 1}})
+    run.splits.write_text("id\n")
+    run.index.write_text("id,pixel_hash\na,ff\n")
+    (plan, _) = folds.fold_plans(recipe(KFold(folds=2), Final()), SPLITS, with_test=True).values()
+    job = folds.write_fit(run, "t000-fold0", plan, {"demo": False})
+    before = (job.folder / "settings.json").read_bytes()
+    folds.write_fit(run, "t000-fold0", plan, {"demo": True})
+    assert (job.folder / "settings.json").read_bytes() == before
+    assert folds.read_plan(job.folder) == plan

@@ -46,12 +46,13 @@ def run_extraction(folder: Path) -> None:
         prefix = parts[0]
         calibrated = _calibrate(prefix, fit, recipe, given["fold"]) if record.any_random else 0
         outcome |= {"layers": len(prefix.layers), "calibrated": calibrated}
-        if recipe.augment is not None:
-            features.save_weights(prefix, fit.path)
-            outcome["reason"] = "images are augmented anew in each epoch, so that frozen features cannot be kept"
-        else:
-            found = _compute(prefix, fit, recipe, given)
+        table = read_index(fit.run.index)
+        if recipe.augment is None:
+            found = _compute(prefix, fit, recipe, table, given)
             outcome |= {"folder": str(found.folder), "shape": found.shape, "rows": found.rows}
+        else:  # of no rows: only the prefix's weights are kept, for the fits
+            features.compute(prefix, _all_rows(table.head(0), recipe), fit.path, _BATCH, fit.path / PROGRESS)
+            outcome["reason"] = "images are augmented anew in each epoch, so that frozen features cannot be kept"
     runfolder.write_json(fit.done, outcome)
 
 
@@ -61,8 +62,9 @@ def _calibrate(prefix: keras.Model, fit: FitFolder, recipe: Recipe, fold: str) -
     return calibration.calibrate(prefix, rows.read(np.arange(min(len(rows), calibration.IMAGES))))
 
 
-def _compute(prefix: keras.Model, fit: FitFolder, recipe: Recipe, given: dict[str, Any]) -> features.Features:
-    table = read_index(fit.run.index)
+def _compute(
+    prefix: keras.Model, fit: FitFolder, recipe: Recipe, table: pd.DataFrame, given: dict[str, Any]
+) -> features.Features:
     preparation = {"size": recipe.image.size, "values": recipe.image.values, "channels": recipe.image.channels}
     engine = {**given["runtime"], "batch": _BATCH, "packages": runtime.packages()}
     name = features.key(graph_hash(prefix), table, preparation, engine)

@@ -51,7 +51,8 @@ class Features:
 
     def weights(self) -> list[np.ndarray]:
         """Return the weights of the prefix that made the features."""
-        return read_weights(self.folder)
+        with np.load(self.folder / _PREFIX, allow_pickle=False) as saved:
+            return [saved[f"w{number:05d}"] for number in range(len(saved.files))]
 
     def _read(self, position: int) -> np.ndarray:
         block, row = divmod(position, _BLOCK)
@@ -69,7 +70,8 @@ def key(prefix_hash: str, table: pd.DataFrame, preparation: dict[str, Any], runt
 def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, progress: Path) -> Features:
     """Run the prefix over every row and write block after block; blocks that stand already are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(prefix, folder)
+    weights = {f"w{number:05d}": weight for number, weight in enumerate(prefix.get_weights())}
+    runfolder.write_atomically(folder / _PREFIX, lambda file: _savez(file, weights))
     for number, first in enumerate(range(0, len(rows), _BLOCK)):
         last = min(first + _BLOCK, len(rows))
         block = folder / _block_name(number)
@@ -78,20 +80,6 @@ def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, prog
         progress.write_text(f"{last}\n", encoding="utf-8")
     shape = tuple(int(size) for size in prefix.output_shape[1:])
     return Features(folder, shape, len(rows))
-
-
-def save_weights(prefix: keras.Model, folder: Path) -> None:
-    """Keep the weights of a prefix in a folder."""
-    weights = {f"w{number:05d}": weight for number, weight in enumerate(prefix.get_weights())}
-    runfolder.write_atomically(folder / _PREFIX, lambda file: _savez(file, weights))
-
-
-def read_weights(folder: Path) -> list[np.ndarray]:
-    """Return the weights of the prefix that a folder keeps; none where it keeps none."""
-    if not (folder / _PREFIX).is_file():
-        return []
-    with np.load(folder / _PREFIX, allow_pickle=False) as saved:
-        return [saved[f"w{number:05d}"] for number in range(len(saved.files))]
 
 
 def _write_block(block: Path, prefix: keras.Model, rows: Rows, span: range, batch_size: int, progress: Path) -> None:

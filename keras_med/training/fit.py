@@ -20,7 +20,7 @@ from keras_med.runfolder import FitFolder
 from keras_med.training import checkpoint, network, runtime
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
-from keras_med.training.features import Features, read_weights
+from keras_med.training.features import Features
 from keras_med.training.folds import FitPlan, read_plan
 from keras_med.training.frozen import split_frozen
 from keras_med.training.runtime import Runtime
@@ -73,11 +73,10 @@ def build_model(recipe: Recipe, examples: Examples, given: dict[str, Any], featu
 
 
 def _take_prefix(model: keras.Model, job: Path) -> None:
-    """Give a frozen prefix that stays in the network the weights that the features job left for it, if any."""
-    kept = read_weights(job)
-    parts = split_frozen(model) if kept else None
+    """Give a frozen prefix that stays in the network the weights that the features job kept instead of features."""
+    parts = split_frozen(model) if "reason" in runfolder.read_json(job / "done.json") else None
     if parts is not None:
-        parts[0].set_weights(kept)
+        parts[0].set_weights(Features(job, (), 0).weights())
 
 
 class Keeper(keras.callbacks.Callback):

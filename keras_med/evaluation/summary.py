@@ -78,7 +78,7 @@ def cases(predictions: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:
         return predictions
     positive = scoring.classes[-1] if scoring.kind == "binary" else None
     parts = [
-        aggregate(part, unit="patient", combine=scoring.combine, positive=positive).assign(fit=fit, role=role)
+        aggregate(part, unit="patient", combine=scoring.combine, positive=positive).assign(fit=str(fit), role=str(role))
         for (fit, role), part in predictions.groupby(["fit", "role"], sort=False)
     ]
     return pd.concat(parts, ignore_index=True)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.data.pipeline import Read, Rows
-from keras_med.data.pixels import read_row
+from keras_med.data.stacks import open_stack
 
 _BLOCK = 1024
 _IN_MEMORY = 1024**3
@@ -42,21 +42,17 @@ class Features:
 
     def reader(self, positions: np.ndarray) -> Read:
         """Return a function that reads the features of the chosen rows, from memory where they fit."""
-        length = 4 * int(np.prod(self.shape))
-        if self.rows * length <= _IN_MEMORY:
-            blocks = [np.load(block, allow_pickle=False) for block in sorted(self.folder.glob("block-*.npy"))]
-            chosen = np.concatenate(blocks)[positions]
+        blocks = [open_stack(block) for block in sorted(self.folder.glob("block-*.npy"))]
+        if 4 * self.rows * int(np.prod(self.shape)) <= _IN_MEMORY:
+            everything = np.concatenate([block.read(range(len(block))) for block in blocks])
+            chosen = everything[positions]
             return lambda wanted: chosen[wanted]
-        return lambda wanted: np.stack([self._read(int(position)) for position in positions[wanted]])
+        return lambda wanted: np.concatenate([blocks[at // _BLOCK].read([at % _BLOCK]) for at in positions[wanted]])
 
     def weights(self) -> list[np.ndarray]:
         """Return the weights of the prefix that made the features."""
         with np.load(self.folder / _PREFIX, allow_pickle=False) as saved:
             return [saved[f"w{number:05d}"] for number in range(len(saved.files))]
-
-    def _read(self, position: int) -> np.ndarray:
-        block, row = divmod(position, _BLOCK)
-        return read_row(str(self.folder / _block_name(block)), row)
 
 
 def key(prefix_hash: str, table: pd.DataFrame, preparation: dict[str, Any], runtime: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Files to arrays: each file is decoded once, into shards of a memory map that outlive the run.
+"""Files to arrays: each file is decoded once, into shards that outlive the run.
 
 A shard is a job folder: its rows go in, images.npy, thumbnails.npy and rows.csv come out, done.json last. Its name is
 a hash of the rows (path, size, time of change) and of the settings that shape an image, so another run with the
@@ -8,8 +8,12 @@ thumbnails are computed.
 
 import hashlib
 import json
+import os
+import stat
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +21,34 @@ import numpy as np
 import pandas as pd
 
 from keras_med import runfolder
-from keras_med.data import hashes, pixels
-from keras_med.errors import DataError
-from keras_med.jobs.local import Job, run_jobs
+from keras_med.data import hashes, png_tree
+from keras_med.data.shards import FOUND, MAKE_SHARD, STORED, Deaths, image_settings, unusable
+from keras_med.errors import DataError, RunFailed, five_of
+from keras_med.jobs.local import DONE, LOG, Job, run_jobs
 from keras_med.recipe.words import Image
 
-VERSION = 1  # of what a shard holds; a change here reads every file again
-MAKE_SHARD = "keras_med.data.prepare:make_shard"
-_ROWS = 512
+VERSION = 2  # of what a shard holds; a change here reads every file again
+_ROWS = 256  # a second of work or less: processes end together, and a kill costs little
 _BYTES = 64 * 1024**2
-_FOUND = ["pixel_hash", "flip_hash", "perceptual_hash", "mean", "deviation", "minimum", "maximum"]
-_STORED = ["width", "height", "channels", "bits", "burned_in"]
+_DECODERS = ("pylibjpeg", "openjpeg", "jpeg_ls", "gdcm", "nibabel")
 
 
 @dataclass(frozen=True)
 class Prepared:
     """What `prepare` guarantees: one array of the declared shape for each row of the table, or a reason.
 
-    table: the rows that could be read, with array, array_row, hashes and statistics.
+    table: the rows that could be read, by id, with array, array_row, stack, hashes and statistics.
     excluded: id and reason of the others.
-    thumbnails: one 64x64 picture a row of the table, in its order.
+    thumbnails: one 64x64 picture a row of the table, in its order; on disk, so that a million cost no memory.
+    shards: the folders that hold all of it, in order.
+    pictures: the folder of the PNG files, where the recipe asks for them.
     """
 
     table: pd.DataFrame
     excluded: pd.DataFrame
     thumbnails: np.ndarray
+    shards: tuple[Path, ...] = ()
+    pictures: Path | None = None
 
 
 def prepare(
@@ -53,114 +60,171 @@ def prepare(
         at_once: processes side by side.
         reached: called with the number of rows whose shard is done.
     """
-    table = table.sort_values("id", kind="stable").reset_index(drop=True)
-    shards = _plan(table, image, cache)
-    counts = {job.folder: len(rows) for job, rows in shards}
-    jobs = [job for job, _ in shards]
-    for job, rows in shards:
-        if not job.done:
-            _write_input(job.folder, table.loc[rows], image)
-
-    def watch(_: Sequence[Path]) -> None:
-        if reached is not None:
-            reached(sum(counts[job.folder] for job in jobs if job.done))
-
-    run_jobs(jobs, at_once=at_once, watch=watch)
-    return _gathered(table, shards)
+    table = _with_rows(table.sort_values("id", kind="stable").reset_index(drop=True))
+    told = _told(table)
+    try:
+        shards = _plan(table, told, image, cache)
+        _make(table, shards, image, at_once=at_once, reached=reached)
+        prepared = _gathered(table, shards, cache)
+        if image.store_as is None:
+            return prepared
+        pictures = png_tree.write_tree(prepared.table, prepared.shards, image, cache, at_once=at_once)
+        return replace(prepared, pictures=pictures)
+    except OSError as error:
+        raise unusable(error, cache) from None
 
 
-def make_shard(folder: Path) -> None:
-    """Read the rows of one shard; a file that cannot be read becomes a row with its reason."""
-    settings = runfolder.read_json(folder / "settings.json")
-    image = Image(**settings["image"])
-    rows = pd.read_csv(folder / "input.csv", dtype={"path": str}, keep_default_na=False)
-    made = [_read_row(row, image) for row in rows.to_dict("records")]
-    pictures = [picture for picture, _, _ in made if picture is not None]
-    thumbnails = np.zeros((len(made), hashes.THUMBNAIL, hashes.THUMBNAIL), np.uint8)
-    for position, (_, thumbnail, _) in enumerate(made):
-        thumbnails[position] = thumbnail
-    if pictures:
-        runfolder.write_atomically(folder / "images.npy", lambda file: np.save(file, pixels.alike(pictures)))
-    runfolder.write_atomically(folder / "thumbnails.npy", lambda file: np.save(file, thumbnails))
-    runfolder.write_csv(folder / "rows.csv", pd.DataFrame([found for _, _, found in made]))
-    runfolder.write_json(
-        folder / "done.json", {"rows": len(made), "read": sum(not found["reason"] for *_, found in made)}
-    )
-    (folder / "input.csv").unlink()  # paths stay with the run that asked
+def manifest_hash(prepared: Prepared) -> str:
+    """Return one hash of all arrays, thumbnails and found rows, in order: equal for equal results, whenever made."""
+    manifest = hashlib.sha256()
+    for shard in prepared.shards:
+        for name in ("images.npy", "thumbnails.npy", "rows.csv"):
+            if (shard / name).is_file():
+                with (shard / name).open("rb") as file:
+                    manifest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return manifest.hexdigest()
 
 
-def _plan(table: pd.DataFrame, image: Image, cache: Path) -> list[tuple[Job, pd.Index]]:
+def size_and_change(path: str) -> tuple[int, int | str]:
+    """Return the bytes of a file and when it changed; of a folder (a DICOM series) the same over its files."""
+    found = Path(path).stat()
+    if not stat.S_ISDIR(found.st_mode):
+        return found.st_size, found.st_mtime_ns
+    with os.scandir(path) as entries:
+        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    told = sorted((name, one.st_size, one.st_mtime_ns) for name, one in files)
+    changed = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return sum(one.st_size for _, one in files), changed
+
+
+def _with_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the column `row` whole numbers, none where a row is a file of its own; refuse names that are taken."""
+    taken = [name for name in ("array", "array_row", "stack", "reason", *FOUND, *STORED) if name in table]
+    if taken:
+        what = f"The table has columns that preparing fills: {five_of(taken)}"
+        raise DataError(what, where="index()", remedy="Rename them.")
+    return table.assign(row=pd.to_numeric(table["row"]).astype("Int64")) if "row" in table else table
+
+
+def _plan(table: pd.DataFrame, told: list[list[Any]], image: Image, cache: Path) -> list[tuple[Job, pd.Index]]:
     """Cut the table into shards of at most 64 MiB, each with the folder that its content names."""
     size = max(1, min(_ROWS, _BYTES // (4 * int(np.prod(image.shape)))))
-    told = _told(table)
     planned = []
     for start in range(0, len(table), size):
         rows = table.index[start : start + size]
-        content = json.dumps([VERSION, _image_settings(image), told[start : start + size]])
+        content = json.dumps([VERSION, image_settings(image), told[start : start + size]])
         key = hashlib.sha256(content.encode()).hexdigest()[:24]
-        planned.append((Job(cache / "prepared" / key, MAKE_SHARD), rows))
+        job = Job(cache / "prepared" / key, MAKE_SHARD)
+        _forget_if_more_can_be_read(job)
+        planned.append((job, rows))
     return planned
 
 
 def _told(table: pd.DataFrame) -> list[list[Any]]:
     """Return what tells a row's file from others: path, row, size and time of change."""
-    files: dict[str, tuple[int, int]] = {}
+    files: dict[str, tuple[int, int | str]] = {}
     for path in table["path"].unique():
         try:
-            found = Path(path).stat()
+            files[path] = size_and_change(path)
         except OSError as error:
             raise DataError(f"A file has gone: {error.strerror}", where=str(path)) from None
-        files[path] = (found.st_size, found.st_mtime_ns)
-    rows = table["row"] if "row" in table else pd.Series(-1, index=table.index)
+    rows = table["row"].fillna(-1) if "row" in table else pd.Series(-1, index=table.index)
     return [[path, int(row), *files[path]] for path, row in zip(table["path"], rows, strict=True)]
 
 
-def _image_settings(image: Image) -> dict[str, Any]:
-    return {"size": image.size, "values": image.values, "channels": image.channels}
+def _forget_if_more_can_be_read(job: Job) -> None:
+    """Read a shard with exclusions again once their remedy may have been followed: a decoder, or a right to read."""
+    if not job.done:
+        return
+    try:
+        done = runfolder.read_json(job.folder / DONE)
+        final = not done["unopened"] and (done["read"] == done["rows"] or done["decoders"] == decoders())
+    except (DataError, KeyError):
+        final = False
+    if not final:
+        (job.folder / DONE).unlink()
+
+
+def decoders() -> list[str]:
+    """Return which of the optional decoders are installed."""
+    return [name for name in _DECODERS if find_spec(name) is not None]
+
+
+def _make(
+    table: pd.DataFrame,
+    shards: list[tuple[Job, pd.Index]],
+    image: Image,
+    *,
+    at_once: int,
+    reached: Callable[[int], None] | None,
+) -> None:
+    """Make the shards that are not done, and tell how many rows are."""
+    waiting: dict[Job, int] = {}
+    for job, rows in shards:
+        if not job.done:
+            _write_input(job.folder, table.loc[rows], image)
+            waiting[job] = waiting.get(job, 0) + len(rows)
+    finished = len(table) - sum(waiting.values())
+
+    def watch(_: Sequence[Path]) -> None:
+        nonlocal finished
+        for job in [job for job in waiting if job.done]:
+            finished += waiting.pop(job)
+        if reached is not None:
+            reached(finished)
+
+    _run(list(waiting), at_once, watch)
 
 
 def _write_input(folder: Path, rows: pd.DataFrame, image: Image) -> None:
     columns = [column for column in ("path", "row") if column in rows]
     runfolder.write_csv(folder / "input.csv", rows[columns], private=True)
-    runfolder.write_json(folder / "settings.json", {"image": _image_settings(image), "version": VERSION})
+    settings = {"image": image_settings(image), "version": VERSION, "decoders": decoders()}
+    runfolder.write_json(folder / "settings.json", settings)
 
 
-def _read_row(row: dict[Any, Any], image: Image) -> tuple[np.ndarray | None, np.ndarray, dict[str, Any]]:
-    """Return the packed picture (none for a row of a stack), its thumbnail and what was found."""
-    nothing = np.zeros((hashes.THUMBNAIL, hashes.THUMBNAIL), np.uint8)
-    try:
-        stacked = "row" in row and row["row"] != ""
-        stored, packed, values = pixels.read(Path(row["path"]), int(row["row"]) if stacked else None, image)
-    except DataError as error:
-        return None, nothing, {"reason": " ".join(filter(None, (error.what, error.remedy)))}
-    found: dict[str, Any] = {"reason": "", **hashes.fingerprint(stored.array, values)}
-    found |= {"width": stored.array.shape[1], "height": stored.array.shape[0], "channels": stored.array.shape[-1]}
-    found |= {"bits": stored.bits, "burned_in": stored.burned_in, "stack": stacked}
-    return (None if stacked else packed), hashes.thumbnail(values), found
+def _run(jobs: list[Job], at_once: int, watch: Callable[[Sequence[Path]], None]) -> None:
+    """Make the shards. One whose process dies over a row is made again by itself, without a row that kills it twice."""
+    alone: list[Job] = []
+    while True:
+        try:
+            run_jobs(alone, watch=watch)
+            return run_jobs(jobs, at_once=at_once, watch=watch)
+        except RunFailed as error:
+            alone = [job for job in jobs if str(job.folder / LOG) == error.where]
+            if not alone or not Deaths(alone[0].folder).note():
+                raise
 
 
-def _gathered(table: pd.DataFrame, shards: list[tuple[Job, pd.Index]]) -> Prepared:
-    parts, thumbnails = [], []
+def _gathered(table: pd.DataFrame, shards: list[tuple[Job, pd.Index]], cache: Path) -> Prepared:
+    parts = []
     for job, rows in shards:
-        found = pd.read_csv(job.folder / "rows.csv", dtype=dict.fromkeys(_FOUND[:3], str))
-        found.index = rows
-        found["reason"] = found["reason"].fillna("")
-        parts.append(_placed(found, job.folder))
-        thumbnails.append(np.load(job.folder / "thumbnails.npy", mmap_mode="r", allow_pickle=False))
-    everything = pd.concat(parts).reindex(columns=["reason", "array", "array_row", *_FOUND, *_STORED, "stack"])
-    joined = table.join(everything)
-    read = (joined["reason"] == "").to_numpy()
-    kept = joined[read].drop(columns="reason").reset_index(drop=True)
-    kept["stack"] = kept["stack"].astype(bool)
+        found = pd.read_csv(job.folder / "rows.csv", dtype=str, keep_default_na=False).set_index(rows)
+        packed = (found["reason"] == "") & (found["stack"] == "0")  # these follow each other in images.npy
+        parts.append(found.assign(array=str(job.folder / "images.npy"), array_row=packed.cumsum() - 1))
+    found = pd.concat(parts)
+    read = (found["reason"] == "").to_numpy()
+    excluded = table.loc[~read, ["id"]].assign(reason=found["reason"][~read]).reset_index(drop=True)
+    if not read.any():
+        reasons = five_of(list(dict.fromkeys(excluded["reason"])))
+        raise DataError(f"None of the {len(table)} files can be read: {reasons}", where=table["path"].iloc[0])
+    kinds = dict.fromkeys(FOUND[3:], float) | dict.fromkeys(STORED, int)
+    kept = table[read].join(found[read].drop(columns="reason").astype(kinds)).reset_index(drop=True)
+    kept = kept.assign(stack=kept["stack"] == "1", burned_in=kept["burned_in"] == 1)
     if kept["stack"].any():
         kept["array"] = kept["array"].where(~kept["stack"], kept["path"])
-        kept["array_row"] = kept["array_row"].where(~kept["stack"], kept["row"])
-    kept["array_row"] = kept["array_row"].astype(int)
-    excluded = joined.loc[~read, ["id", "reason"]].reset_index(drop=True)
-    return Prepared(kept, excluded, np.concatenate(thumbnails)[read])
+        kept["array_row"] = kept["array_row"].where(~kept["stack"], kept["row"]).astype(int)
+    folders = tuple(job.folder for job, _ in shards)
+    return Prepared(kept, excluded, _thumbnails(folders, read, cache), folders)
 
 
-def _placed(found: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """Add where each readable row's array stands: the readable ones follow each other in images.npy."""
-    readable = found["reason"] == ""
-    return found.assign(array=str(folder / "images.npy"), array_row=readable.cumsum() - 1)
+def _thumbnails(folders: Sequence[Path], read: np.ndarray, cache: Path) -> np.ndarray:
+    """Put the thumbnails of the read rows together in a file without a name, which is gone when this program ends."""
+    start = 0
+    with tempfile.TemporaryFile(dir=cache) as file:
+        for folder in folders:
+            part = np.load(folder / "thumbnails.npy", allow_pickle=False)
+            file.write(part[read[start : start + len(part)]].data)
+            start += len(part)
+        file.flush()
+        return np.memmap(file, np.uint8, "r", shape=(int(read.sum()), hashes.THUMBNAIL, hashes.THUMBNAIL))

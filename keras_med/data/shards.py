@@ -1,0 +1,129 @@
+"""The rows of one shard to its arrays: what each of `prepare`'s processes does."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.data import hashes, pixels
+from keras_med.errors import DataError, EnvironmentProblem
+from keras_med.jobs.local import DONE, FAILURE
+from keras_med.recipe.words import Image
+
+MAKE_SHARD = "keras_med.data.shards:make_shard"
+FOUND = ("pixel_hash", "flip_hash", "perceptual_hash", "mean", "deviation", "minimum", "maximum")
+STORED = ("width", "height", "channels", "bits", "burned_in")
+READING = "reading"
+UNOPENED = "It cannot be opened. Check that it is there and that you may read it."
+CRASHED = "The decoder crashed on it, or memory ran out. Export the file again, or leave it out."
+_COLUMNS = ["reason", *FOUND, *STORED, "stack"]
+_DEATHS = 5  # that no row explains, after which a shard is given up
+
+
+def make_shard(folder: Path) -> None:
+    """Read the rows of one shard; a file that cannot be read becomes a row with its reason."""
+    if (folder / DONE).is_file():  # by another run that shares the cache
+        return
+    cv2.setNumThreads(1)  # the shards side by side use the cores
+    settings = runfolder.read_json(folder / "settings.json")
+    image = Image(**settings["image"])
+    rows = pd.read_csv(folder / "input.csv", dtype={"path": str}, keep_default_na=False)
+    try:
+        pictures, thumbnails, found = _read_rows(folder, rows, image)
+        _write(folder, pictures, thumbnails, found)
+        read = int((found["reason"] == "").sum())
+        told = {"rows": len(rows), "read": read, "unopened": int((found["reason"] == UNOPENED).sum())}
+        runfolder.write_json(folder / DONE, told | {"decoders": settings["decoders"]})
+        (folder / "input.csv").unlink(missing_ok=True)  # paths stay with the run that asked
+    except OSError as error:
+        raise unusable(error, folder) from None
+
+
+def image_settings(image: Image) -> dict[str, Any]:
+    """Return what shapes a prepared array."""
+    return {"size": image.size, "values": image.values, "channels": image.channels}
+
+
+def unusable(error: OSError, where: Path) -> EnvironmentProblem:
+    """Say why the cache cannot be written or read; NumPy's own errors of a full disk have no cause."""
+    cause = error.strerror or "the disk is full"
+    return EnvironmentProblem(
+        f"The cache of prepared images fails: {cause}",
+        where=str(where),
+        remedy="Make room there, or name a larger disk with --cache DIR; what is finished is kept.",
+    )
+
+
+@dataclass(frozen=True)
+class Deaths:
+    """The rows that a shard's process was reading whenever it died without a word."""
+
+    folder: Path
+
+    def note(self) -> bool:
+        """Write down the row of the last death; whether another attempt makes sense."""
+        reading = self.folder / READING
+        if (self.folder / FAILURE).is_file() or not reading.is_file() or not reading.read_bytes():
+            return False
+        with (self.folder / "deaths.txt").open("a", encoding="ascii") as file:
+            file.write(f"{int(reading.read_bytes())}\n")
+        return len(self._rows()) - 2 * len(self.deadly()) <= _DEATHS
+
+    def deadly(self) -> set[int]:
+        """Return the rows over which it died twice: once may be the machine's fault."""
+        return {row for row, times in Counter(self._rows()).items() if times > 1}
+
+    def _rows(self) -> list[int]:
+        file = self.folder / "deaths.txt"
+        return [int(line) for line in file.read_text(encoding="ascii").split()] if file.is_file() else []
+
+
+def _read_rows(folder: Path, rows: pd.DataFrame, image: Image) -> tuple[list[np.ndarray], np.ndarray, pd.DataFrame]:
+    """Read all rows, telling a small file which one is being read; those that were deadly are left out."""
+    deadly = Deaths(folder).deadly()
+    pictures, thumbnails, found = [], np.zeros((len(rows), hashes.THUMBNAIL, hashes.THUMBNAIL), np.uint8), []
+    with (folder / READING).open("wb", buffering=0) as reading:
+        for position, row in enumerate(rows.to_dict("records")):
+            os.pwrite(reading.fileno(), b"%9d" % position, 0)
+            picture, thumbnails[position], told = _excluded(CRASHED) if position in deadly else _read_row(row, image)
+            pictures += [] if picture is None else [picture]
+            found.append(told)
+    (folder / READING).unlink()
+    table = pd.DataFrame(found, columns=_COLUMNS).astype(dict.fromkeys((*STORED, "stack"), "Int64"))
+    return pictures, thumbnails, table
+
+
+def _read_row(row: dict[Any, Any], image: Image) -> tuple[np.ndarray | None, np.ndarray, dict[str, Any]]:
+    """Return the packed picture (none for a row of a stack), its thumbnail and what was found."""
+    place = int(row["row"]) if row.get("row", "") != "" else None
+    try:
+        stored, values = pixels.read(Path(row["path"]), place, image)
+        found = hashes.fingerprint(pixels.pack(stored.array, stored.bits), values)
+        thumbnail = hashes.thumbnail(values)
+    except DataError as error:
+        if not os.access(row["path"], os.R_OK):
+            return _excluded(UNOPENED)
+        return _excluded(" ".join(filter(None, (error.what, error.remedy))))
+    except Exception as error:  # of a decoder or a damaged file; its text may hold what the file says of the patient
+        return _excluded(f"Reading it fails with {type(error).__name__}. Export the file again, or leave it out.")
+    stack = pixels.used_in_place(row["path"], place)
+    size = {"width": stored.array.shape[1], "height": stored.array.shape[0], "channels": stored.array.shape[-1]}
+    told = {"bits": stored.bits, "burned_in": int(stored.burned_in), "stack": int(stack)}
+    return None if stack else pixels.pack(values, stored.bits), thumbnail, {"reason": "", **found, **size, **told}
+
+
+def _excluded(reason: str) -> tuple[None, np.ndarray, dict[str, Any]]:
+    return None, np.zeros((hashes.THUMBNAIL, hashes.THUMBNAIL), np.uint8), {"reason": reason}
+
+
+def _write(folder: Path, pictures: list[np.ndarray], thumbnails: np.ndarray, found: pd.DataFrame) -> None:
+    if pictures:
+        runfolder.write_atomically(folder / "images.npy", lambda file: pixels.save(file, pictures))
+    runfolder.write_atomically(folder / "thumbnails.npy", lambda file: np.save(file, thumbnails))
+    runfolder.write_csv(folder / "rows.csv", found)

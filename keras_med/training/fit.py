@@ -10,6 +10,7 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.data import pipeline
+from keras_med.data.pipeline import Rows
 from keras_med.errors import DataError, RunFailed
 from keras_med.evaluation.reading import as_text
 from keras_med.models import weights
@@ -44,8 +45,9 @@ def run_fit(folder: Path) -> None:
         trained = network.trained_on(model)
         steps = _steps(examples, plan, recipe)
         trained.compile(network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=False)
+        state = _begin(trained, plan, fit)
     started = time.monotonic()
-    state = _train(trained, examples, plan, recipe, fit)
+    _train(trained, examples, plan, recipe, fit, state)
     if plan.keep == "best":
         checkpoint.restore_best(fit.checkpoint, trained, state)
     runfolder.write_atomically(fit.best, lambda file: model.save(file))
@@ -79,15 +81,29 @@ def _take_prefix(model: keras.Model, job: Path) -> None:
         parts[0].set_weights(Features(job, (), 0).weights())
 
 
+class Watched:
+    """The validation loss, from predictions: Keras' own evaluation fails where replicas cannot share a batch evenly."""
+
+    def __init__(self, rows: Rows, batch_size: int) -> None:
+        self._rows = rows
+        self._batches = pipeline.in_order(rows, batch_size)
+
+    def loss(self, model: keras.Model) -> float:
+        """Return the mean loss over all rows."""
+        output = model.predict(self._batches, verbose=0)
+        return float(keras.ops.convert_to_numpy(model.loss(self._rows.labels, output)))
+
+
 class Keeper(keras.callbacks.Callback):
     """After each epoch: the history, the best weights, the checkpoint, and whether to stop.
 
     One callback instead of four, because Keras' own forget on resume what they had seen.
     """
 
-    def __init__(self, fit: FitFolder, plan: FitPlan, state: State, identity: str) -> None:
+    def __init__(self, fit: FitFolder, plan: FitPlan, state: State, identity: str, watched: Watched) -> None:
         super().__init__()
         self.state = state
+        self._watched = watched
         self._fit = fit
         self._plan = plan
         self._identity = identity
@@ -99,8 +115,8 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Remember the epoch and write everything that a resume needs."""
-        told = logs or {}
-        row = {"epoch": epoch + 1, "loss": float(told["loss"]), "validation_loss": float(told["val_loss"])}
+        loss, validation_loss = float((logs or {})["loss"]), self._watched.loss(self.model)
+        row = {"epoch": epoch + 1, "loss": loss, "validation_loss": validation_loss}
         if not np.isfinite([row["loss"], row["validation_loss"]]).all():
             what = f"The loss is not a number after epoch {epoch + 1}: training diverged."
             raise RunFailed(what, remedy="Lower the learning rate, for example --set train.learning_rate=1e-4")
@@ -137,29 +153,37 @@ def _steps(examples: Examples, plan: FitPlan, recipe: Recipe) -> int:
     return count // recipe.train.batch_size
 
 
-def _train(trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder) -> State:
-    """Train from the checkpoint's epoch on; what is finished is not done again."""
+def _begin(trained: keras.Model, plan: FitPlan, fit: FitFolder) -> State:
+    """Set the network to its checkpoint, or to the fit it starts from; the optimizer's variables need the scope."""
     trained.optimizer.build(trained.trainable_variables)
     if plan.start is not None:
         _start_from(trained, fit.run.fit(plan.start))
-    identity = f"{plan} {runfolder.read_json(fit.settings)['identity']}"
-    state = checkpoint.restore(fit.checkpoint, trained, identity)
+    return checkpoint.restore(fit.checkpoint, trained, _identity(plan, fit))
+
+
+def _identity(plan: FitPlan, fit: FitFolder) -> str:
+    return f"{plan} {runfolder.read_json(fit.settings)['identity']}"
+
+
+def _train(
+    trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder, state: State
+) -> None:
+    """Train from the checkpoint's epoch on; what is finished is not done again."""
     over = plan.patience is not None and state.waited >= plan.patience
     if state.epoch >= plan.epochs or over:
-        return state
+        return
     batch = recipe.train.batch_size
     rows = examples.rows("train")
+    watched = Watched(examples.rows(plan.validation), batch)
     trained.fit(
         pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed, changes=recipe.augment),
-        validation_data=pipeline.in_order(examples.rows(plan.validation), batch),
         initial_epoch=state.epoch,
         epochs=plan.epochs,
         steps_per_epoch=len(rows) // batch,
-        callbacks=[Keeper(fit, plan, state, identity)],
+        callbacks=[Keeper(fit, plan, state, _identity(plan, fit), watched)],
         shuffle=False,  # the order is the pipeline's
         verbose=0,
     )
-    return state
 
 
 def _start_from(trained: keras.Model, other: FitFolder) -> None:

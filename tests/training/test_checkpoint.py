@@ -178,8 +178,7 @@ def test_a_damaged_byte_is_refused_or_one_that_does_not_matter(tmp_path: Path) -
         (tmp_path / STATE).write_bytes(damaged)
         try:
             assert checkpoint.restore(tmp_path, other, "a") == state_of(1)
-        except RunFailed as error:
-            assert "checkpoint" in str(error)
+        except RunFailed:
             refused += 1
         else:
             assert_equal(other, model)

@@ -1,7 +1,9 @@
 """The rows of one shard to its arrays: what each of `prepare`'s processes does."""
 
+import ctypes
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ READING = "reading"
 UNOPENED = "It cannot be opened. Check that it is there and that you may read it."
 CRASHED = "The decoder crashed on it, or memory ran out. Export the file again, or leave it out."
 _COLUMNS = ["reason", *FOUND, *STORED, "stack"]
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # as malloc.h numbers them
 _DEATHS = 5  # that no row explains, after which a shard is given up
 
 
@@ -31,6 +34,7 @@ def make_shard(folder: Path) -> None:
     if (folder / DONE).is_file():  # by another run that shares the cache
         return
     cv2.setNumThreads(1)  # the shards side by side use the cores
+    _keep_freed_memory()
     settings = runfolder.read_json(folder / "settings.json")
     image = Image(**settings["image"])
     rows = pd.read_csv(folder / "input.csv", dtype={"path": str}, keep_default_na=False)
@@ -97,6 +101,14 @@ def _read_rows(folder: Path, rows: pd.DataFrame, image: Image) -> tuple[list[np.
     (folder / READING).unlink()
     table = pd.DataFrame(found, columns=_COLUMNS).astype(dict.fromkeys((*STORED, "stack"), "Int64"))
     return pictures, thumbnails, table
+
+
+def _keep_freed_memory() -> None:
+    """Let this short process reuse its memory: given back and asked for again, each picture took half as long again."""
+    with suppress(OSError, AttributeError):  # where the C library is not glibc
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, 32 * 1024**2)
+        library.mallopt(_TRIM_THRESHOLD, 256 * 1024**2)
 
 
 def _read_row(row: dict[Any, Any], image: Image) -> tuple[np.ndarray | None, np.ndarray, dict[str, Any]]:

@@ -3,9 +3,8 @@
     python benchmarks/large_stack.py [--gigabytes 12] [--shape 512 512] [--size 180 180]
 
 The `.npy` file is sparse, so it takes no room on the disk, but every byte of it is read: once for hashes and
-statistics, and once by tf.data in training order. Memory is RssAnon + RssShmem: of this process, above what the imported
-framework
-takes, and of the largest process that `prepare` started, whole.
+statistics, and once by tf.data in training order. Memory is RssAnon + RssShmem: of this process above what the
+imported framework takes, and of the largest process that `prepare` started.
 """
 
 import argparse

@@ -27,7 +27,7 @@ from keras_med.errors import DataError, RunFailed, five_of
 from keras_med.jobs.local import DONE, LOG, Job, run_jobs
 from keras_med.recipe.words import Image
 
-VERSION = 2  # of what a shard holds; a change here reads every file again
+VERSION = 3  # of what a shard holds; a change here reads every file again
 _ROWS = 256  # a second of work or less: processes end together, and a kill costs little
 _BYTES = 64 * 1024**2
 _DECODERS = ("pylibjpeg", "openjpeg", "jpeg_ls", "gdcm", "nibabel")
@@ -227,4 +227,5 @@ def _thumbnails(folders: Sequence[Path], read: np.ndarray, cache: Path) -> np.nd
             file.write(part[read[start : start + len(part)]].data)
             start += len(part)
         file.flush()
-        return np.memmap(file, np.uint8, "r", shape=(int(read.sum()), hashes.THUMBNAIL, hashes.THUMBNAIL))
+        shape = (int(read.sum()), hashes.THUMBNAIL, hashes.THUMBNAIL)
+        return np.asarray(np.memmap(file, np.uint8, "r", shape=shape))  # a plain array, still backed by the file

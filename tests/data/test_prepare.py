@@ -127,6 +127,15 @@ def test_files_of_8_and_of_16_bits_lie_in_one_array(tmp_path):
     np.testing.assert_allclose(deep[..., 0], ramp / 257, rtol=1e-6)  # fractions of a grey level are kept
 
 
+def test_a_copy_of_other_depth_has_the_same_pixels(tmp_path):
+    table = pictures(tmp_path / "in", 3)
+    copy = stored(table["path"][0]).astype(np.uint16) * 257  # 255 -> 65535
+    Path(table["path"][1]).write_bytes(cv2.imencode(".png", copy)[1].tobytes())
+    one, other, stranger = prepare.prepare(table, IMAGE, tmp_path / "cache").table["pixel_hash"]
+    assert one == other
+    assert one != stranger
+
+
 def test_what_cannot_be_read_is_left_out_with_its_reason(tmp_path):
     table = pictures(tmp_path / "in", 4)
     Path(table["path"][0]).write_bytes(b"")

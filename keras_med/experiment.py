@@ -13,11 +13,11 @@ from keras_med import planning, runfolder
 from keras_med.data import audit, splits
 from keras_med.data.dataset import UNLABELLED, read_index, read_table
 from keras_med.data.examine import examine
+from keras_med.data.identifiers import label_text
 from keras_med.data.location import Location, default_cache, locate
 from keras_med.errors import DataError
 from keras_med.evaluation import gathering
 from keras_med.evaluation.protocol import protocol_checks
-from keras_med.evaluation.reading import as_text
 from keras_med.evaluation.submission import submission
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.export import manifest
@@ -156,7 +156,7 @@ def _classes(begun: Experiment, table: pd.DataFrame) -> dict[str, Any]:
     target = begun.settings["target"]
     if target["kind"] != "binary":
         return {}
-    positive = as_text(target["positive"])
+    positive = label_text(target["positive"])
     others = sorted(set(table.loc[table["labelled"], "label"]) - {positive})
     return {"positive": positive, "classes": [*others, positive]}
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 import pandas as pd
 
+from keras_med.data.identifiers import label_text
 from keras_med.errors import DataError, RecipeError, five_of
-from keras_med.evaluation.reading import as_text
 
 Combine = Literal["mean", "max"]
 
@@ -58,7 +58,7 @@ def aggregate(
 def _labels(predictions: pd.DataFrame, positive: object) -> pd.Series:
     grouped = predictions.groupby("patient", sort=False)["label"]
     if positive is not None:
-        hit = predictions["label"].map(as_text) == as_text(positive)
+        hit = predictions["label"].map(label_text) == label_text(positive)
         first_of_all = grouped.first()
         # A positive patient's label is the positive one, whichever slice came first; a negative one has a single label.
         sick = hit.groupby(predictions["patient"], sort=False).any()

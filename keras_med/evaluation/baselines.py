@@ -11,10 +11,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from keras_med.data.identifiers import label_text
 from keras_med.errors import DataError
 from keras_med.evaluation.intervals import Floats
 from keras_med.evaluation.metrics import class_numbers
-from keras_med.evaluation.reading import as_text
 from keras_med.evaluation.scores import Kind
 
 COMPONENTS = 50  # of the thumbnails: a linear model on more of them learns noise, and takes minutes
@@ -95,18 +95,18 @@ def linear_predictions(
 
 
 def _numbers(labels: Sequence[object], kind: Kind, classes: Sequence[object]) -> tuple[npt.NDArray[np.int64], int]:
-    texts = [as_text(label) for label in labels]
+    texts = [label_text(label) for label in labels]
     if kind == "binary":
-        return np.array([text == as_text(classes[-1]) for text in texts], dtype=np.int64), 2
-    return class_numbers(texts, [as_text(name) for name in classes]), len(classes)
+        return np.array([text == label_text(classes[-1]) for text in texts], dtype=np.int64), 2
+    return class_numbers(texts, [label_text(name) for name in classes]), len(classes)
 
 
 def _filled(predictions: pd.DataFrame, value: Floats, kind: Kind, classes: Sequence[object]) -> pd.DataFrame:
     if kind == "regression":
         return predictions.assign(predicted=value[:, 0])
     if kind == "binary":
-        return predictions.assign(**{f"p_{as_text(classes[-1])}": value[:, -1]})
-    return predictions.assign(**{f"p_{as_text(name)}": value[:, place] for place, name in enumerate(classes)})
+        return predictions.assign(**{f"p_{label_text(classes[-1])}": value[:, -1]})
+    return predictions.assign(**{f"p_{label_text(name)}": value[:, place] for place, name in enumerate(classes)})
 
 
 def _flat(images: npt.ArrayLike) -> Floats:

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, special
 
+from keras_med.data.identifiers import label_text
 from keras_med.errors import DataError
 from keras_med.evaluation.intervals import Floats, wilson
 from keras_med.evaluation.metrics import logits, rows_of_probabilities
-from keras_med.evaluation.reading import as_text, binary_arrays, class_arrays
+from keras_med.evaluation.reading import binary_arrays, class_arrays
 from keras_med.evaluation.weighted import Codes
 
 Kind = Literal["binary", "classes"]
@@ -111,7 +112,7 @@ def calibrated(
     predictions: pd.DataFrame, calibration: Calibration, *, kind: Kind, classes: Sequence[object]
 ) -> pd.DataFrame:
     """Give the table with calibrated probabilities; labels are not looked at."""
-    names = [f"p_{as_text(name)}" for name in (classes[-1:] if kind == "binary" else classes)]
+    names = [f"p_{label_text(name)}" for name in (classes[-1:] if kind == "binary" else classes)]
     p = predictions[names].to_numpy(dtype=np.float64)
     if kind == "binary":
         return predictions.assign(**{names[0]: calibration.apply(np.hstack([1 - p, p]))[:, 1]})

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from keras_med.data.identifiers import label_text
 from keras_med.errors import DataError, five_of
 from keras_med.evaluation.metrics import Floats, class_numbers, probabilities, rows_of_probabilities
 from keras_med.evaluation.weighted import Codes, Patients
@@ -28,9 +29,9 @@ def regression_arrays(predictions: pd.DataFrame) -> tuple[Floats, Floats]:
 
 def binary_arrays(predictions: pd.DataFrame, classes: Sequence[object]) -> tuple[Floats, Floats]:
     """Give 0 or 1 for each label and the probability of 1; the last class is the positive one."""
-    labels, positive = class_labels(predictions), as_text(classes[-1])
+    labels, positive = class_labels(predictions), label_text(classes[-1])
     if len(classes) == 2:
-        class_numbers(labels, [as_text(name) for name in classes])
+        class_numbers(labels, [label_text(name) for name in classes])
     elif len(set(labels) - {positive}) > 1:
         raise DataError(
             f"A binary target has two labels; besides {positive!r} came {five_of(sorted(set(labels) - {positive}))}."
@@ -41,7 +42,7 @@ def binary_arrays(predictions: pd.DataFrame, classes: Sequence[object]) -> tuple
 
 def class_arrays(predictions: pd.DataFrame, classes: Sequence[object]) -> tuple[Codes, Floats]:
     """Give each label's place among the classes, and one column of probabilities a class."""
-    names = [as_text(name) for name in classes]
+    names = [label_text(name) for name in classes]
     truth = class_numbers(class_labels(predictions), names)
     p = np.stack([numbers(predictions, f"p_{name}") for name in names], axis=1)
     return truth, rows_of_probabilities(p, len(names))
@@ -73,11 +74,4 @@ def class_labels(predictions: pd.DataFrame) -> list[str]:
         raise DataError(
             f"{missing} of {len(predictions)} examples have no label.", remedy="Only labelled examples can be scored."
         )
-    return [as_text(label) for label in predictions["label"]]
-
-
-def as_text(label: object) -> str:
-    """Write a label or class as a column's name does."""
-    if isinstance(label, (bool, np.bool_)) or (isinstance(label, (float, np.floating)) and float(label).is_integer()):
-        return str(int(label))
-    return str(label)
+    return [label_text(label) for label in predictions["label"]]

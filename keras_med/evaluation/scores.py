@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from keras_med.data.identifiers import label_text
 from keras_med.errors import RecipeError
 from keras_med.evaluation import metrics, weighted
 from keras_med.evaluation.intervals import (
@@ -19,7 +20,7 @@ from keras_med.evaluation.intervals import (
     interval,
     resample,
 )
-from keras_med.evaluation.reading import as_text, binary_arrays, class_arrays, patients_of, regression_arrays
+from keras_med.evaluation.reading import binary_arrays, class_arrays, patients_of, regression_arrays
 from keras_med.evaluation.weighted import Patients
 
 Kind = Literal["regression", "binary", "classes"]
@@ -175,7 +176,7 @@ def _binary(predictions: pd.DataFrame, patients: Patients, classes: Sequence[obj
 
 def _several(predictions: pd.DataFrame, patients: Patients, classes: Sequence[object]) -> Described:
     truth, p = class_arrays(predictions, classes)
-    names = [as_text(name) for name in classes]
+    names = [label_text(name) for name in classes]
     values = metrics.several([names[number] for number in truth], p, names)
     called, every = p.argmax(axis=1), np.ones(len(truth), dtype=bool)
     smallest = min((truth == number for number in range(len(names))), key=patients.among)

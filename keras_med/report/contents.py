@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import pandas as pd
 
+from keras_med.data.identifiers import label_text
 from keras_med.errors import DataError
 from keras_med.runfolder import RunFolder, read_json
 
@@ -88,10 +89,10 @@ class Contents:
     @property
     def target(self) -> Target:
         said = self.settings.get("target") or {}
-        classes = tuple(as_text(name) for name in said.get("classes") or ())
+        classes = tuple(label_text(name) for name in said.get("classes") or ())
         kind = cast(Kind, str(said.get("kind", "regression")))
         if kind == "binary":
-            positive = as_text(said.get("positive", classes[-1] if classes else 1))
+            positive = label_text(said.get("positive", classes[-1] if classes else 1))
             others = tuple(name for name in classes if name != positive)
             classes = (*(others or (f"not {positive}",)), positive)
         return Target(kind, str(said.get("unit") or ""), classes)
@@ -168,13 +169,6 @@ def table(path: Path) -> pd.DataFrame:
     """Read a CSV file whose names (ids, labels, patients, folds) stay the text they are, 'NA' and '007' included."""
     texts = dict.fromkeys(("id", "label", "patient", "group", "split", "fold", "fit", "role", "reason"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""], low_memory=False)
-
-
-def as_text(label: object) -> str:
-    """Write a label or class as a column's name does: 1, 1.0, True and '1' are one class."""
-    if isinstance(label, bool) or (isinstance(label, float) and label.is_integer()):
-        return str(int(label))
-    return str(label.item() if hasattr(label, "item") else label)
 
 
 def _quiet(path: Path, reader: Callable[[Path], T], empty: T) -> T:

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from keras_med.report.contents import Contents, as_text
+from keras_med.data.identifiers import label_text
+from keras_med.report.contents import Contents
 from keras_med.report.figures import ACCENT, GRID, MUTED, Drawing, canvas, finish
 from keras_med.report.wording import count, split_name
 
@@ -75,7 +76,7 @@ def _binned(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _per_class(rows: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
-    counts = pd.crosstab(rows["label"].map(as_text), rows["split"])
+    counts = pd.crosstab(rows["label"].map(label_text), rows["split"])
     known = [name for name in classes if name in counts.index]
     return counts.reindex([*known, *(name for name in counts.index if name not in known)])
 

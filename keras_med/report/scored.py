@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from keras_med.report.contents import Contents, as_text
+from keras_med.data.identifiers import label_text
+from keras_med.report.contents import Contents
 from keras_med.report.wording import count, finite, number
 
 Floats = npt.NDArray[np.float64]
@@ -107,7 +108,7 @@ def _columns(contents: Contents) -> list[str]:
 def _truth(labels: pd.Series, kind: str, classes: tuple[str, ...]) -> Floats:
     if kind == "regression":
         return pd.to_numeric(labels, errors="coerce").to_numpy(dtype=np.float64)
-    names = labels.map(as_text)
+    names = labels.map(label_text)
     if kind == "binary":
         return np.asarray(names == classes[-1], dtype=np.float64)
     return np.asarray(names.map({name: place for place, name in enumerate(classes)}), dtype=np.float64)

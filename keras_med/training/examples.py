@@ -5,8 +5,8 @@ import pandas as pd
 
 from keras_med.data import pixels
 from keras_med.data.dataset import read_index
+from keras_med.data.identifiers import label_text
 from keras_med.data.pipeline import Rows
-from keras_med.evaluation.reading import as_text
 from keras_med.recipe.words import Binary, Image, Recipe, Regression
 from keras_med.runfolder import RunFolder
 from keras_med.training.features import Features
@@ -73,6 +73,6 @@ def encoded(labels: pd.Series, recipe: Recipe) -> np.ndarray:
     if isinstance(target, Regression):
         return pd.to_numeric(texts.replace("", "0")).to_numpy(np.float32)[:, None]
     if isinstance(target, Binary):
-        return (texts == as_text(target.positive)).to_numpy(np.float32)[:, None]
-    numbers = {as_text(name): number for number, name in enumerate(target.names)}
+        return (texts == label_text(target.positive)).to_numpy(np.float32)[:, None]
+    numbers = {label_text(name): number for number, name in enumerate(target.names)}
     return texts.map(numbers).fillna(0).to_numpy(np.int32)

@@ -10,9 +10,9 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.data import pipeline
+from keras_med.data.identifiers import label_text
 from keras_med.data.pipeline import Rows
 from keras_med.errors import DataError, RunFailed
-from keras_med.evaluation.reading import as_text
 from keras_med.models import weights
 from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
@@ -212,7 +212,7 @@ def prediction_columns(recipe: Recipe, output: np.ndarray) -> dict[str, np.ndarr
     if isinstance(target, Regression):
         return {"predicted": output[:, 0].astype(np.float64)}
     names = [target.positive] if isinstance(target, Binary) else list(target.names)
-    return {f"p_{as_text(name)}": output[:, number].astype(np.float64) for number, name in enumerate(names)}
+    return {f"p_{label_text(name)}": output[:, number].astype(np.float64) for number, name in enumerate(names)}
 
 
 def _batch(recipe: Recipe) -> int:

@@ -1,15 +1,17 @@
 """Changes of training images: known answers, and nothing that depends on anything but (seed, epoch, id)."""
 
 import hashlib
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from keras_med import Augment
+from keras_med import Augment, Binary, Data, Holdout, Image, Model, Recipe
 from keras_med.data.augmentation import augment, check, shaded, warped
 from keras_med.errors import RecipeError
+from keras_med.recipe.settings import assigned, settings_of, values_of, with_values
 
 EVERYTHING = Augment(
     flip=("horizontal", "vertical"), rotate=20, shift=0.1, zoom=0.2, brightness=0.1, contrast=0.2, gamma=0.3, noise=0.05
@@ -191,3 +193,29 @@ def test_a_flip_along_the_depth_of_a_picture_is_refused() -> None:
 def test_values_that_make_no_sense_are_refused(wrong: dict[str, object], told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         Augment(**wrong)  # type: ignore[arg-type]
+
+
+def recipe_with(changes: Augment | None) -> Recipe:
+    return Recipe(
+        target=Binary(),
+        data=Data(lambda root: None),
+        image=Image(size=(8, 8)),
+        split=Holdout(),
+        model=Model(lambda image: image),
+        augment=changes,
+    )
+
+
+def test_changes_are_settings_that_survive_being_written_and_read() -> None:
+    recipe = recipe_with(Augment(flip=("horizontal", "vertical"), zoom=0.1))
+    typed = assigned(recipe, ["augment.rotate=12", "augment.flip=horizontal"])
+    assert typed.augment == Augment(flip="horizontal", zoom=0.1, rotate=12)
+    assert all(setting.meaning for name, setting in settings_of(recipe).items() if name.startswith("augment."))
+    written = json.loads(json.dumps(values_of(typed)))
+    assert with_values(recipe, written) == typed
+    assert with_values(recipe_with(None), written).augment is None
+
+
+def test_changes_cannot_be_set_where_a_recipe_has_none() -> None:
+    with pytest.raises(RecipeError, match="this recipe has no augment"):
+        assigned(recipe_with(None), ["augment.rotate=12"])

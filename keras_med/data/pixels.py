@@ -8,7 +8,6 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from keras_med.data.readers import read_picture
@@ -45,10 +44,10 @@ def used_in_place(path: str, row: int | None) -> bool:
 
 def pack(values: np.ndarray, bits: int) -> np.ndarray:
     """Store 0-255 values as 8 bits, or as 16 where the source had more than 8."""
-    flat = np.ascontiguousarray(values).reshape(len(values), -1)
-    # OpenCV scales, rounds to the nearest and converts in one pass
-    packed = cv2.multiply(flat, 1.0 if bits <= 8 else _FINE, dtype=cv2.CV_8U if bits <= 8 else cv2.CV_16U)
-    return packed.reshape(values.shape)
+    if bits <= 8:
+        return np.rint(values).astype(np.uint8)
+    scaled = values * np.float32(_FINE)
+    return np.rint(scaled, out=scaled).astype(np.uint16)
 
 
 def unpack(stored: np.ndarray) -> np.ndarray:

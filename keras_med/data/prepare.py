@@ -28,8 +28,9 @@ from keras_med.jobs.local import DONE, LOG, Job, run_jobs
 from keras_med.recipe.words import Image
 
 VERSION = 3  # of what a shard holds; a change here reads every file again
-_ROWS = 256  # a second of work or less: processes end together, and a kill costs little
-_BYTES = 64 * 1024**2
+_ROWS = 512  # of a shard at most: a second of small files, so that starting its process does not count
+_READ = 256 * 1024**2  # bytes of files: of large ones, slow to decode, many shards are made for many processes
+_BYTES = 64 * 1024**2  # of its arrays as float32
 _DECODERS = ("pylibjpeg", "openjpeg", "jpeg_ls", "gdcm", "nibabel")
 
 
@@ -107,8 +108,10 @@ def _with_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _plan(table: pd.DataFrame, told: list[list[Any]], image: Image, cache: Path) -> list[tuple[Job, pd.Index]]:
-    """Cut the table into shards of at most 64 MiB, each with the folder that its content names."""
-    size = max(1, min(_ROWS, _BYTES // (4 * int(np.prod(image.shape)))))
+    """Cut the table into shards, each with the folder that its content names."""
+    read = sum({path: size for path, _, size, _ in told}.values()) / max(1, len(told))  # bytes a row
+    most = max(1, int(min(_ROWS, _BYTES / (4 * np.prod(image.shape)), _READ / max(1, read))))
+    size = 1 << (most.bit_length() - 1)  # a power of two, so that a file of another size seldom moves all borders
     planned = []
     for start in range(0, len(table), size):
         rows = table.index[start : start + size]

@@ -139,9 +139,10 @@ def _action(name: str) -> Callable[[Path], None]:
 
 
 def _write_failure(folder: Path, error: BaseException) -> None:
-    """Leave the error for the parent: its class, then what, where and remedy, a line each."""
+    """Leave the error for the parent: its class (of those in errors.py), then what, where and remedy, a line each."""
     if isinstance(error, UserError):
-        lines = [type(error).__name__, error.what, error.where, error.remedy]
+        kind = next(base.__name__ for base in type(error).__mro__ if base.__module__ == UserError.__module__)
+        lines = [kind, error.what, error.where, error.remedy]
     else:
         lines = ["RunFailed", f"{type(error).__name__}: {error}", "", ""]
     text = "\n".join(line.replace("\n", " ") for line in lines)

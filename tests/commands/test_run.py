@@ -21,7 +21,13 @@ def start(folder: Path, stripes: Path, cache: Path, *arguments: str) -> "subproc
     typed += [] if "--resume" in arguments else ["--data", str(stripes / "data")]
     environment = {**os.environ, "KERAS_MED_CACHE": str(cache)}
     return subprocess.Popen(
-        typed, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        typed,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -152,7 +158,7 @@ def test_ctrl_c_leaves_a_run_that_resume_finishes_without_training_an_epoch_agai
     run = run_in(tmp_path)
     name, lines = ("t000-fold1", 3) if moment == "within a fold" else ("t000-final", 2)
     wait_for(run.fit(name).history, lines, process)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to this program and to all that it has started
     _, err = finished(process, expected=130)
     assert f"python -m keras_med.run {stripes / 'stripes.py'} --resume {run.path.name}" in err
     before = run.fit(name).history.read_text().splitlines()

@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from keras_med.errors import DataError
+from keras_med.errors import DataError, EnvironmentProblem
 
 
 def finish(folder: Path) -> None:
@@ -18,6 +18,14 @@ def finish(folder: Path) -> None:
 
 def refuse(folder: Path) -> None:
     raise DataError("What came.", where="row 3", remedy="Type this.")
+
+
+class GpuAbsent(EnvironmentProblem):
+    pass
+
+
+def refuse_more_narrowly(folder: Path) -> None:
+    raise GpuAbsent("No GPU.")
 
 
 def crash(folder: Path) -> None:

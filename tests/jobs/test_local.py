@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_med.errors import DataError, RunFailed
+from keras_med.errors import DataError, EnvironmentProblem, RunFailed
 from keras_med.jobs.local import Job, run_jobs
 
 ACTIONS = "actions"
@@ -47,6 +47,11 @@ def test_an_error_of_the_user_comes_back_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         run_jobs(jobs_in(tmp_path, "refuse"))
     assert (caught.value.what, caught.value.where, caught.value.remedy) == ("What came.", "row 3", "Type this.")
+
+
+def test_an_error_of_a_narrower_kind_keeps_its_exit_code(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match="No GPU"):
+        run_jobs(jobs_in(tmp_path, "refuse_more_narrowly"))
 
 
 def test_a_fault_names_itself_and_its_log(tmp_path: Path) -> None:

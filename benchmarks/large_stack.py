@@ -63,11 +63,11 @@ def main() -> int:
         told = path.stat()
         print(f"{told.st_size / 1e9:.1f} GB in {rows} rows, {told.st_blocks * 512 / 1e6:.1f} MB on the disk")
         watch = Watch()
-        with Timed("indexed", told.st_size, rows):
+        with Timed("indexed", 0, rows):
             table = tables.stack(path, label=0).assign(label=np.arange(rows) % 2)
         with Timed("prepared", told.st_size, rows):
             made = prepare(table, image, Path(folder) / "cache", at_once=os.cpu_count() or 1).table
-        with Timed("split", told.st_size, rows):
+        with Timed("split", 0, rows):
             splits = make_splits(made.assign(group=made["id"]), Holdout(), None, kind="binary", seed=0)
         with Timed("iterated", told.st_size, rows):
             seen = iterate(made, splits, image)
@@ -122,8 +122,8 @@ class Timed:
 
     def __exit__(self, *_: object) -> None:
         seconds = time.perf_counter() - self.begun
-        rates = f"{self.rows / seconds:10,.0f} rows/s  {self.size / seconds / 1e9:6.2f} GB/s"
-        print(f"{self.what:10} {seconds:8.1f} s {rates}", flush=True)
+        read = f"{self.size / seconds / 1e9:6.2f} GB/s" if self.size else ""
+        print(f"{self.what:10} {seconds:8.1f} s {self.rows / seconds:10,.0f} rows/s  {read}", flush=True)
 
 
 def memory(process: int) -> int:

@@ -72,20 +72,14 @@ def training(
     return _read_batches(rows, read, range(epochs.start * steps, epochs.stop * steps))
 
 
-def in_order(rows: Rows, batch_size: int, *, replicas: int = 1) -> tf.data.Dataset:
-    """Return every row once, in the table's order and unchanged; the last batch may be smaller.
-
-    Args:
-        replicas: that share each batch. Keras 3.15 fails on a first batch that they cannot share evenly, so the batches
-            of a set that is smaller than one are made smaller still.
-    """
-    size = batch_size if len(rows) >= batch_size else max(1, len(rows) - len(rows) % replicas)
+def in_order(rows: Rows, batch_size: int) -> tf.data.Dataset:
+    """Return every row once, in the table's order and unchanged; the last batch may be smaller."""
 
     def read(step: int) -> Batch:
-        wanted = np.arange(step * size, min((step + 1) * size, len(rows)))
+        wanted = np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
         return rows.read(wanted), rows.labels[wanted]
 
-    return _read_batches(rows, read, range(-(-len(rows) // size)))
+    return _read_batches(rows, read, range(-(-len(rows) // batch_size)))
 
 
 def _changed(images: np.ndarray, names: Sequence[str], changes: Augment, drawn_from: tuple[int, int]) -> np.ndarray:

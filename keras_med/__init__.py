@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from keras_med.recipe.model import Model
 from keras_med.recipe.words import (
     Augment,
     Binary,
@@ -14,7 +15,6 @@ from keras_med.recipe.words import (
     Holdout,
     Image,
     KFold,
-    Model,
     Recipe,
     Regression,
     Report,

@@ -19,19 +19,16 @@ def command(arguments: argparse.Namespace) -> int:
     if Path(arguments.recipe).is_dir():
         remedy = f"python -m keras_med.audit {arguments.recipe} --write my.py"
         raise RecipeError("A folder is audited through a recipe; one can be written for it.", remedy=remedy)
-    loaded = read_recipe(Options(arguments.recipe, tuple(arguments.assignments)))
-    from keras_med.data import examine, location
+    options = Options.of(arguments)
+    loaded = read_recipe(options)
+    from keras_med.data.examine import examine_alone
 
-    cache = arguments.cache or location.default_cache()
-    place = location.locate(loaded.recipe.data, loaded.path.stem, arguments.data, cache, terminal.say)
-    examined = examine.examine(loaded.recipe, place.root, cache.absolute())
-    print("\n".join(["DEMO DATA"] * place.demo + examined.lines()))
-    if examined.audit.blocking:
-        terminal.say("A run would stop here: see the findings in red.")
-        return DataError.exit_code
+    examined, demo = examine_alone(loaded, options)
+    print("\n".join(["DEMO DATA"] * demo + examined.lines()))
+    blocked = bool(examined.audit.blocking)
     data = f" --data {arguments.data}" if arguments.data else ""
-    terminal.say(f"Next: python -m keras_med.run {arguments.recipe}{data}")
-    return 0
+    terminal.say("A run would stop here." if blocked else f"Next: python -m keras_med.run {arguments.recipe}{data}")
+    return DataError.exit_code if blocked else 0
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from keras_med import planning, runfolder
-from keras_med.data import audit, splits
-from keras_med.data.dataset import UNLABELLED, read_index, read_table
+from keras_med import runfolder
+from keras_med.data import audit, augmentation, splits
+from keras_med.data.dataset import UNLABELLED, read_index
 from keras_med.data.examine import examine
-from keras_med.data.identifiers import label_text
 from keras_med.data.location import Location, default_cache, locate
 from keras_med.errors import DataError
 from keras_med.evaluation import gathering
@@ -73,19 +72,6 @@ class Experiment:
         runfolder.write_json(self.run.settings, self.settings)
 
 
-def plan_recipe(options: Options) -> planning.Plan:
-    """Say what a run would cost; nothing is prepared or trained, and no run folder is made."""
-    loaded = read_recipe(options)
-    cache = options.cache or default_cache()
-    location = locate(loaded.recipe.data, loaded.path.stem, options.data, cache, say)
-    table = read_table(loaded.recipe, location.root, smoke=options.smoke)
-    labelled = table[table["labelled"]]
-    parts = splits.make_splits(
-        labelled, loaded.recipe.split, loaded.recipe.final, kind=loaded.recipe.target.kind, seed=loaded.recipe.seed
-    )
-    return planning.estimate(table, parts, loaded.recipe, cache)
-
-
 def run_recipe(options: Options, command: str) -> RunFolder:
     """Go through all phases; those that an earlier process finished are skipped."""
     loaded = read_recipe(options)
@@ -109,6 +95,8 @@ def run_recipe(options: Options, command: str) -> RunFolder:
 
 def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     backend = check_backend()
+    if loaded.recipe.augment is not None:
+        augmentation.check(loaded.recipe.augment, loaded.recipe.image.shape)
     resumed = options.resume is not None
     machine = Runtime(backend, options.devices, loaded.recipe.train.threads, options.deterministic)
     if not resumed:
@@ -138,7 +126,7 @@ def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
             say(f"audit, {finding.severity}: {finding.sentence}")
     audit.refuse(examined.audit)
     runfolder.write_csv(run.index, examined.index, private=True)
-    begun.remember(target={**begun.settings["target"], **_classes(begun, examined.index)})
+    begun.remember(target={**begun.settings["target"], **examined.classes(recipe)})
     _split(begun, examined.index)
 
 
@@ -149,16 +137,6 @@ def _located(begun: Experiment, loaded: LoadedRecipe) -> Location:
     location = locate(begun.recipe.data, loaded.path.stem, Path(given) if given else None, begun.cache, say)
     begun.remember(data=str(location.root), demo=location.demo)
     return location
-
-
-def _classes(begun: Experiment, table: pd.DataFrame) -> dict[str, Any]:
-    """Name both classes of a binary target, the positive one last."""
-    target = begun.settings["target"]
-    if target["kind"] != "binary":
-        return {}
-    positive = label_text(target["positive"])
-    others = sorted(set(table.loc[table["labelled"], "label"]) - {positive})
-    return {"positive": positive, "classes": [*others, positive]}
 
 
 def _split(begun: Experiment, index: pd.DataFrame) -> None:
@@ -195,6 +173,8 @@ def _features(begun: Experiment) -> None:
     found = runfolder.read_json(job.folder / "done.json")
     for used in found["weights"]:
         say(f"weights of {used['backbone']}: {used['file'] or 'RANDOM, no ImageNet weights were found'}")
+    if "reason" in found:
+        say(found["reason"])
     if found["folder"]:
         say(f"frozen features: {found['rows']} x {found['shape']}, computed once for all fits")
 

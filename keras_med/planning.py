@@ -11,9 +11,14 @@ import numpy as np
 import pandas as pd
 
 from keras_med.data import pixels
+from keras_med.data.dataset import read_table
+from keras_med.data.location import default_cache, locate
 from keras_med.data.prepare import size_and_change
+from keras_med.data.splits import make_splits
 from keras_med.errors import DataError, EnvironmentProblem
+from keras_med.recipe.opening import Options, read_recipe
 from keras_med.recipe.words import Image, Recipe
+from keras_med.terminal import say
 
 _TIMED = 8
 
@@ -62,6 +67,17 @@ class Plan:
             places = ", ".join(f"{fit[place]} {place}" for place in fit if place != "steps" and fit[place])
             shown.append(f"  fold {name:<8} {fit['steps']} steps an epoch: {places}")
         return shown
+
+
+def plan_recipe(options: Options) -> Plan:
+    """Say what a run would cost; nothing is prepared or trained, and no run folder is made."""
+    loaded = read_recipe(options)
+    recipe, cache = loaded.recipe, options.cache or default_cache()
+    location = locate(recipe.data, loaded.path.stem, options.data, cache, say)
+    table = read_table(recipe, location.root, smoke=options.smoke)
+    labelled = table[table["labelled"]]
+    parts = make_splits(labelled, recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed)
+    return estimate(table, parts, recipe, cache)
 
 
 def estimate(table: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, cache: Path) -> Plan:

@@ -50,6 +50,20 @@ def add_recipe_arguments(made: argparse.ArgumentParser) -> None:
     add("--fits-at-once", type=_count, default=1, metavar="N", help="fits that run side by side, one device each (1)")
 
 
+def add_run_arguments(made: argparse.ArgumentParser) -> None:
+    """Add what a run alone takes."""
+    made.add_argument("--resume", nargs="?", const="", metavar="RUN", help="continue the newest run, or the one named")
+    for name, meaning in (
+        ("plan", "say what the run would cost, and stop"),
+        ("smoke", "the whole path once: a few examples, one epoch"),
+        ("deterministic", "ask the backend for repeatable operations"),
+        ("no-test", "leave the test split unscored"),
+        ("json", "print the result as JSON"),
+        ("help-settings", "list every setting with its value, its meaning and what it may be"),
+    ):
+        made.add_argument(f"--{name}", action="store_true", help=meaning)
+
+
 def main(command: Callable[[argparse.Namespace], int], made: argparse.ArgumentParser) -> NoReturn:
     """Run a command and leave with its exit code; what a user caused is told without a traceback."""
     debug = "--debug" in sys.argv

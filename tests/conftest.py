@@ -1,4 +1,4 @@
-"""What every test needs: memory that does not grow from test to test."""
+"""What every test needs: memory that does not grow from module to module."""
 
 import gc
 import sys
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def networks_are_let_go() -> Iterator[None]:
-    """Drop what Keras keeps of a test's networks; two workers must fit a laptop."""
+    """Drop what Keras keeps of a module's networks; two workers must fit a laptop."""
     yield
     if "keras" in sys.modules:
         sys.modules["keras"].utils.clear_session()

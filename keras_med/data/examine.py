@@ -3,15 +3,20 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from keras_med.data.audit import Audit, audit
 from keras_med.data.dataset import read_table
 from keras_med.data.identifiers import label_text
+from keras_med.data.location import default_cache, locate
 from keras_med.data.prepare import prepare
-from keras_med.recipe.words import Column, Recipe, Regression
-from keras_med.terminal import Counter
+from keras_med.jobs.local import warm_up
+from keras_med.recipe.loading import LoadedRecipe
+from keras_med.recipe.opening import Options
+from keras_med.recipe.words import Binary, Column, Recipe, Regression
+from keras_med.terminal import Counter, say
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,14 @@ class Examined:
     excluded: pd.DataFrame
     audit: Audit
 
+    def classes(self, recipe: Recipe) -> dict[str, Any]:
+        """Name both classes of a binary target as the labels do, the positive one last."""
+        if not isinstance(recipe.target, Binary):
+            return {}
+        positive = label_text(recipe.target.positive)
+        others = sorted(set(self.index.loc[self.index["labelled"], "label"]) - {positive})
+        return {"positive": positive, "classes": [*others, positive]}
+
     def lines(self) -> list[str]:
         """Return what was found, for a reader: each finding with its first examples and what to do."""
         findings = self.audit.findings
@@ -35,6 +48,14 @@ class Examined:
             told += [f"       {', '.join(finding.rows[:5])}"] if finding.rows else []
             told += [f"       {finding.remedy}"] if finding.remedy else []
         return told
+
+
+def examine_alone(loaded: LoadedRecipe, options: Options) -> tuple[Examined, bool]:
+    """Find the data, examine them, and tell whether they are demo data; for a command that does no more."""
+    warm_up(["keras_med.data.shards"], {})
+    cache = (options.cache or default_cache()).absolute()
+    place = locate(loaded.recipe.data, loaded.path.stem, options.data, cache, say)
+    return examine(loaded.recipe, place.root, cache), place.demo
 
 
 def examine(recipe: Recipe, root: Path, cache: Path, *, smoke: bool = False) -> Examined:
@@ -47,11 +68,13 @@ def examine(recipe: Recipe, root: Path, cache: Path, *, smoke: bool = False) -> 
     with Counter("reading files", len(table)) as counter:
         prepared = prepare(table, recipe.image, cache, at_once=os.cpu_count() or 1, reached=counter.reach)
     excluded = pd.concat([table.attrs["excluded"], prepared.excluded], ignore_index=True)[["id", "reason"]]
+    if prepared.pictures is not None:
+        say(f"PNG files of what the network sees: {prepared.pictures}")
     labelled = prepared.table["labelled"].to_numpy(bool)
     split = recipe.split if isinstance(recipe.split, Column) else None
     found = audit(
         prepared.table[labelled].reset_index(drop=True),
-        thumbnails=prepared.thumbnails[labelled],
+        thumbnails=prepared.thumbnails if labelled.all() else prepared.thumbnails[labelled],
         kind=recipe.target.kind,
         duplicates=recipe.data.duplicates,
         given_split=split.name if split else False,

@@ -1,8 +1,9 @@
 """A command line and its recipe to an opened run: a new folder, or one that is resumed with what it was begun with."""
 
+import argparse
 import shlex
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ class Options:
     smoke: bool = False
     deterministic: bool = False
     no_test: bool = False
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> "Options":
+        """Take the options that a command has parsed."""
+        given = vars(arguments)
+        named = {field.name: given[field.name] for field in fields(cls) if field.name in given}
+        return cls(**{**named, "reference": given["recipe"], "assignments": tuple(given["assignments"])})
 
 
 @dataclass(frozen=True)

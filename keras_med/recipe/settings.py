@@ -11,7 +11,8 @@ from typing import Any, get_args, get_origin
 
 from keras_med.errors import RecipeError
 from keras_med.recipe.kinds import Mismatch, describe, near, parse
-from keras_med.recipe.words import Model, Recipe, network_settings
+from keras_med.recipe.model import Model, network_settings
+from keras_med.recipe.words import Recipe
 
 _SECTIONS = {field.name: field for field in dataclasses.fields(Recipe)}
 
@@ -61,6 +62,14 @@ def assigned(recipe: Recipe, assignments: list[str]) -> Recipe:
         setting = _setting(recipe, name)
         recipe = changed(recipe, name, _parsed(assignment, text, setting.kind))
     return recipe
+
+
+def lines(recipe: Recipe) -> list[str]:
+    """List every setting with its present value, its meaning and what it may be."""
+    told = []
+    for setting in settings_of(recipe).values():
+        told += [f"{setting.name} = {setting.value!r}", f"    {setting.meaning} ({setting.expected})"]
+    return told
 
 
 def check_assignments(assignments: list[str]) -> None:

@@ -1,55 +1,17 @@
 """The words a recipe is built of: frozen dataclasses of plain values, checked when they are made."""
 
 import dataclasses
-import functools
-import inspect
-import types
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+from typing import Annotated, Any, Literal
 
-from keras_med.errors import RecipeError
-from keras_med.recipe.kinds import Count, Mismatch, Positive, Seed, Share, ShareOrZero, Within, check, near
+from keras_med.recipe.checking import word
+from keras_med.recipe.kinds import Count, Positive, Seed, Share, ShareOrZero, Within
+from keras_med.recipe.model import Model
 
-T = TypeVar("T")
 Index = Callable[[Path], Any]  # a pandas.DataFrame, which a recipe that is only read does not need
 Pair = tuple[float, float]
 Axis = Literal["horizontal", "vertical", "depth"]
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,))
-def word(cls: type[T]) -> type[T]:
-    """Make a frozen keyword-only dataclass whose arguments are checked by name and by type."""
-    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    plain_init = made.__init__
-    kinds = typing.get_type_hints(made, include_extras=True)
-    names = [field.name for field in dataclasses.fields(made)]  # type: ignore[arg-type]
-
-    @functools.wraps(plain_init)
-    def checked_init(self: object, *arguments: object, **settings: object) -> None:
-        for name in settings:
-            if name not in names:
-                raise RecipeError(f"{cls.__name__} has no setting {name!r}", remedy=near(name, names))
-        try:
-            plain_init(self, *arguments, **settings)
-        except TypeError as error:
-            raise RecipeError(f"{cls.__name__}: {str(error).removeprefix('__init__() ')}") from None
-        for name in names:
-            value = checked(f"{cls.__name__}({name}=...)", getattr(self, name), kinds[name])
-            object.__setattr__(self, name, value)
-
-    made.__init__ = checked_init  # type: ignore[method-assign]
-    return made
-
-
-def checked(name: str, value: object, kind: object) -> object:
-    """Return the value as its kind has it; a RecipeError names what came and what was expected."""
-    try:
-        return check(value, kind)
-    except Mismatch as expected:
-        shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-        raise RecipeError(f"{name} is {shown}; expected {expected}") from None
 
 
 @word
@@ -259,70 +221,6 @@ class Report:
     """
 
     pictures: bool = True
-
-
-class Model:
-    """The function that builds the network, and its settings.
-
-    Args:
-        network: takes the image as a Keras tensor and returns features; its keyword-only parameters are the settings
-            under `model.`, each with an annotation and a default.
-        head: let the trainer add the last layer that the target needs; False when the network returns the output.
-        **settings: values for the network's keyword-only parameters.
-    """
-
-    network: Callable[..., Any]
-    head: bool
-    settings: Mapping[str, object]
-
-    def __init__(self, network: Callable[..., Any], *, head: bool = True, **settings: object) -> None:
-        if not callable(network):
-            raise RecipeError(f"Model(network) is {network!r}; expected a function")
-        kinds = network_settings(network)
-        for name in settings:
-            if name not in kinds:
-                remedy = near(name, [*kinds, "head"])
-                raise RecipeError(f"network() has no keyword-only parameter {name!r}", remedy=remedy)
-        values = {name: checked(f"model.{name}", settings.get(name, p.default), p.kind) for name, p in kinds.items()}
-        self.__dict__.update(
-            network=network, head=checked("Model(head=...)", head, bool), settings=types.MappingProxyType(values)
-        )
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """A keyword-only parameter of a network: its annotation and default."""
-
-    kind: object
-    default: object
-
-
-def network_settings(network: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the keyword-only parameters of a network; a RecipeError names one without annotation or default."""
-    parameters = inspect.signature(network).parameters.items()
-    keywords = {name: parameter for name, parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY}
-    hints = _annotations(network, list(keywords))
-    found = {}
-    for name, parameter in keywords.items():
-        if name == "head":
-            raise RecipeError("network()'s parameter 'head' is a word of Model", remedy="Give it another name.")
-        if name not in hints or parameter.default is inspect.Parameter.empty:
-            raise RecipeError(
-                f"network()'s parameter {name!r} needs an annotation and a default", remedy=f"{name}: float = 0.5"
-            )
-        found[name] = Parameter(hints[name], parameter.default)
-    return found
-
-
-def _annotations(network: Callable[..., Any], names: list[str]) -> dict[str, Any]:
-    """Evaluate the annotations of some parameters; the image's may name Keras, which nobody has imported yet."""
-    plain = inspect.unwrap(network)
-    own = getattr(plain, "__annotations__", {})
-    chosen = types.SimpleNamespace(__annotations__={name: own[name] for name in names if name in own})
-    return typing.get_type_hints(chosen, globalns=getattr(plain, "__globals__", {}), include_extras=True)
 
 
 Target = Binary | Classes | Regression

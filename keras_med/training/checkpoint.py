@@ -6,6 +6,8 @@ weights are a file of their own that the state names, so that a stop between the
 """
 
 import json
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,19 +62,19 @@ def restore(folder: Path, model: keras.Model, identity: str) -> State:
     file = folder / _STATE
     if not file.is_file():
         return State()
-    with np.load(file, allow_pickle=False) as saved:
-        told: dict[str, Any] = json.loads(saved["told"].tobytes())
-        if told.pop("identity") != identity:
-            what = "The checkpoint belongs to other settings or data than this fit."
-            raise RunFailed(what, where=str(folder), remedy="Start a new run instead of resuming this one.")
-        _assign(_variables(model), saved)
+    saved = _read(file)
+    told: dict[str, Any] = json.loads(saved.pop("told", np.frombuffer(b"{}", np.uint8)).tobytes())
+    if told.pop("identity", None) != identity:
+        what = "The checkpoint belongs to other settings or data than this fit."
+        raise RunFailed(what, where=str(folder), remedy="Start a new run instead of resuming this one.")
+    _assign(_variables(model), saved, file)
     return State(**told)
 
 
 def restore_best(folder: Path, model: keras.Model, state: State) -> None:
     """Set the model to the weights of its best epoch."""
-    with np.load(folder / _best_name(state.best_epoch), allow_pickle=False) as saved:
-        _assign(model.variables, saved)
+    file = folder / _best_name(state.best_epoch)
+    _assign(model.variables, _read(file), file)
 
 
 def _variables(model: keras.Model) -> list[Any]:
@@ -84,9 +86,23 @@ def _values(variables: list[Any]) -> list[np.ndarray]:
     return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def _assign(variables: list[Any], saved: Any) -> None:
-    for number, variable in enumerate(variables):
-        variable.assign(saved[f"v{number:05d}"])
+def _read(file: Path) -> dict[str, np.ndarray]:
+    """Return all arrays of a file; the archive's checksums tell whether they are as they were written."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
+            return {name: saved[name] for name in saved.files}
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        what = f"The checkpoint cannot be read: {type(error).__name__}."
+        raise RunFailed(what, where=str(file), remedy="Delete the fit's folder to train it again.") from None
+
+
+def _assign(variables: list[Any], saved: dict[str, np.ndarray], file: Path) -> None:
+    arrays = [saved[name] for name in sorted(saved)]
+    if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
+        what = "The checkpoint belongs to another network or optimizer than this fit's."
+        raise RunFailed(what, where=str(file), remedy="Start a new run instead of resuming this one.")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
 
 
 def _best_name(epoch: int) -> str:

@@ -32,7 +32,7 @@ def build(recipe: Recipe, scale: LabelScale) -> keras.Model:
 def trained_on(model: keras.Model) -> keras.Model:
     """Return the part of the model that the loss sees: up to the logits, where it has them, for exactness."""
     names = [layer.name for layer in model.layers]
-    return keras.Model(model.inputs, model.get_layer(LOGITS).output) if LOGITS in names else model
+    return keras.Model(model.inputs[0], model.get_layer(LOGITS).output) if LOGITS in names else model
 
 
 def loss_for(recipe: Recipe) -> keras.losses.Loss:

@@ -90,6 +90,8 @@ def run_recipe(options: Options, command: str) -> RunFolder:
             _export(begun)
         with _timed(begun, "report"):
             _report(begun)
+        parts = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in begun.seconds.items())
+        say(f"finished in {sum(begun.seconds.values()):.0f} s: {parts}")
     return begun.run
 
 

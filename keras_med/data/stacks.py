@@ -99,15 +99,6 @@ def read_npz(path: Path, *, key: str | None = None, row: int | None = None) -> n
     return np.frombuffer(content, dtype).reshape(shape)
 
 
-def npz_shapes(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Return the shape and type of every array of a `.npz` file."""
-    found = {}
-    for key in _keys(path):
-        with _member(path, key) as file:
-            found[key] = _header(file, path.name)
-    return found
-
-
 def _keys(path: Path) -> list[str]:
     with _archive(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]

@@ -116,12 +116,6 @@ def checked(values: Values) -> tuple[tuple[float, float], ...] | tuple[float, fl
     )
 
 
-def channels_of(values: Values) -> int | None:
-    """Return how many channels the windows make, or None where the file decides."""
-    wanted = checked(values)
-    return len(wanted) if isinstance(wanted, tuple) and isinstance(wanted[0], tuple) else None
-
-
 def between(array: np.ndarray, low: float, high: float) -> np.ndarray:
     """Map low to 0 and high to 255 and clip; a range of nothing gives zeros."""
     if not high > low:

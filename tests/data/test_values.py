@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_med.data.values import LookUpTable, Window, channels_of, check_size, checked, to_scale
+from keras_med.data.values import LookUpTable, Window, check_size, checked, to_scale
 from keras_med.errors import DataError, RecipeError
 
 HU = np.array([[-1000, 0, 20, 40, 60, 80, 3000]], np.float32)[..., None]
@@ -19,8 +19,6 @@ def test_each_window_makes_one_channel():
 def test_two_numbers_are_a_range_and_two_pairs_are_two_windows():
     assert checked((0, 100)) == (0.0, 100.0)
     assert checked([(0, 100), (5, 6)]) == ((0.0, 100.0), (5.0, 6.0))
-    assert channels_of((0, 100)) is None
-    assert channels_of([(0, 100), (5, 6)]) == 2
     np.testing.assert_allclose(to_scale(HU, (0, 80))[0, :, 0], [0, 0, 63.75, 127.5, 191.25, 255, 255])
 
 

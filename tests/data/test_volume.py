@@ -199,7 +199,6 @@ def test_a_cut_stack_is_refused(tmp_path):
 def test_arrays_of_an_archive_are_read_by_name_and_row(tmp_path):
     array = np.arange(24, dtype=np.uint8).reshape(4, 2, 3)
     np.savez_compressed(tmp_path / "a.npz", images=array, labels=np.arange(4))
-    assert stacks.npz_shapes(tmp_path / "a.npz")["images"] == ((4, 2, 3), np.dtype(np.uint8))
     np.testing.assert_array_equal(stacks.read_npz(tmp_path / "a.npz", key="images", row=3), array[3])
     picture = read_picture(tmp_path / "a.npz", "as_is", key="images", row=1, dimensions=2)
     np.testing.assert_array_equal(picture.array[..., 0], array[1])

@@ -21,7 +21,8 @@ from keras_med.evaluation.submission import submission
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.export import manifest
 from keras_med.export.job import export_in_fresh_process
-from keras_med.jobs.local import run_jobs, warm_up
+from keras_med.jobs.local import warm_up
+from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.loading import LoadedRecipe
 from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
 from keras_med.recipe.seeds import seed_for

@@ -22,7 +22,9 @@ from keras_med.data.file_lists import Found, decodable, printable, stem, walk, w
 from keras_med.data.identifiers import key_file, keyed_hash, plain_text, read_key
 from keras_med.data.location import default_cache
 from keras_med.errors import DataError
-from keras_med.jobs.local import Job, run_here, run_jobs
+from keras_med.jobs.job import Job, run_here
+from keras_med.jobs.local import LocalRunner
+from keras_med.jobs.loop import run_jobs
 from keras_med.terminal import Counter
 
 VERSION = 1  # of what a job leaves; a change here reads every header again
@@ -115,7 +117,12 @@ def _run(counts: dict[Job, int]) -> None:
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with Counter("DICOM headers", sum(counts.values())) as counter:
-        run_jobs(waiting, at_once=cores, watch=lambda _: counter.reach(sum(counts[job] for job in counts if job.done)))
+        run_jobs(
+            waiting,
+            at_once=cores,
+            watch=lambda _: counter.reach(sum(counts[job] for job in counts if job.done)),
+            runner=LocalRunner(),  # the key that hashes patients stays on this machine
+        )
         counter.note(f"Read {sum(counts[job] for job in waiting):,} DICOM headers.")
 
 

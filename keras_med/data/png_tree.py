@@ -14,7 +14,8 @@ from keras_med import runfolder
 from keras_med.data import pixels
 from keras_med.data.shards import image_settings, unusable
 from keras_med.errors import RecipeError
-from keras_med.jobs.local import DONE, Job, run_jobs
+from keras_med.jobs.job import DONE, Job
+from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.words import Image
 
 WRITE_PICTURES = "keras_med.data.png_tree:write_pictures"

@@ -24,7 +24,8 @@ from keras_med import runfolder
 from keras_med.data import hashes, png_tree
 from keras_med.data.shards import FOUND, MAKE_SHARD, STORED, Deaths, image_settings, unusable
 from keras_med.errors import DataError, RunFailed, five_of
-from keras_med.jobs.local import DONE, LOG, Job, run_jobs
+from keras_med.jobs.job import DONE, LOG, Job
+from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.words import Image
 
 VERSION = 3  # of what a shard holds; a change here reads every file again

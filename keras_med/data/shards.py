@@ -15,7 +15,7 @@ import pandas as pd
 from keras_med import runfolder
 from keras_med.data import hashes, pixels
 from keras_med.errors import DataError, EnvironmentProblem
-from keras_med.jobs.local import DONE, FAILURE
+from keras_med.jobs.job import DONE, FAILURE
 from keras_med.recipe.words import Image
 
 MAKE_SHARD = "keras_med.data.shards:make_shard"

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from keras_med import runfolder
-from keras_med.jobs.local import Job
+from keras_med.jobs.job import Job
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Final, KFold, Recipe
 from keras_med.runfolder import RunFolder

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from keras_med.errors import DataError, EnvironmentProblem, RunFailed
-from keras_med.jobs.local import Job, run_jobs
+from keras_med.jobs.job import Job
+from keras_med.jobs.loop import run_jobs
 
 ACTIONS = "actions"
 
@@ -88,7 +89,8 @@ def test_the_watcher_sees_the_folders_that_run(tmp_path: Path) -> None:
 PARENT = """
     import sys
     from pathlib import Path
-    from keras_med.jobs.local import Job, run_jobs
+    from keras_med.jobs.job import Job
+    from keras_med.jobs.loop import run_jobs
     if __name__ == "__main__":
         run_jobs([Job(Path(sys.argv[1]), "actions:wait")])
 """

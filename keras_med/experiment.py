@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from keras_med import runfolder
-from keras_med.data import audit, augmentation, splits
+from keras_med.data import audit, augmentation
 from keras_med.data.dataset import UNLABELLED, read_index
+from keras_med.data.dividing import divide_index
 from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
 from keras_med.errors import DataError
@@ -128,7 +129,6 @@ def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
         if finding.severity != "info":
             say(f"audit, {finding.severity}: {finding.sentence}")
     audit.refuse(examined.audit)
-    runfolder.write_csv(run.index, examined.index, private=True)
     begun.remember(target={**begun.settings["target"], **examined.classes(recipe)})
     _split(begun, examined.index)
 
@@ -143,24 +143,13 @@ def _located(begun: Experiment, loaded: LoadedRecipe) -> Location:
 
 
 def _split(begun: Experiment, index: pd.DataFrame) -> None:
-    recipe, usable = begun.recipe, index["labelled"].to_numpy(bool)
-    labelled = index[usable].reset_index(drop=True)
-    made = splits.make_splits(labelled, recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed)
-    dropped = made.attrs.get("dropped", ())
-    if recipe.data.balance == "undersample":
-        made = splits.undersampled(made, labelled, recipe.seed)
-    shared = splits.check_disjoint(made, labelled)
-    fold = folds.exported_fold(recipe)
-    unlabelled = index.loc[~usable, ["id"]]
-    if fold is not None and len(unlabelled):
-        made = pd.concat([made, unlabelled.assign(group="", split=UNLABELLED, fold=fold)], ignore_index=True)
-    runfolder.write_csv(begun.run.splits, made)
-    known = "patient" in labelled and labelled["patient"].astype(bool).any()
-    kind = "patients" if known else "groups of twins"
-    say(f"split {len(labelled)} examples: {shared} {kind} shared between its sides")
-    if len(dropped):
-        say(f"{len(dropped)} examples that another side of the given split knows are left out of training")
-    begun.remember(patients_known=bool(known), shared_patients=shared)
+    fold = folds.exported_fold(begun.recipe)
+    division = divide_index(index, begun.recipe, fold=fold, partial=begun.settings["smoke"])
+    runfolder.write_csv(begun.run.index, division.index, private=True)
+    runfolder.write_csv(begun.run.splits, division.splits)
+    for line in division.lines:
+        say(line)
+    begun.remember(patients_known=division.patients_known, shared_patients=division.shared)
 
 
 def _features(begun: Experiment) -> None:

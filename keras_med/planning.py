@@ -12,9 +12,9 @@ import pandas as pd
 
 from keras_med.data import pixels
 from keras_med.data.dataset import read_table
+from keras_med.data.dividing import divide_index
 from keras_med.data.location import default_cache, locate
 from keras_med.data.prepare import size_and_change
-from keras_med.data.splits import make_splits
 from keras_med.errors import DataError, EnvironmentProblem
 from keras_med.recipe.opening import Options, read_recipe
 from keras_med.recipe.words import Image, Recipe
@@ -75,8 +75,7 @@ def plan_recipe(options: Options) -> Plan:
     recipe, cache = loaded.recipe, options.cache or default_cache()
     location = locate(recipe.data, loaded.path.stem, options.data, cache, say)
     table = read_table(recipe, location.root, smoke=options.smoke)
-    labelled = table[table["labelled"]]
-    parts = make_splits(labelled, recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed)
+    parts = divide_index(table, recipe, partial=True).splits
     return estimate(table, parts, recipe, cache)
 
 
@@ -86,7 +85,8 @@ def estimate(table: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, cache: P
     fits = {}
     for fold, rows in splits.groupby("fold", sort=False):
         counts = {str(place): int(count) for place, count in rows["split"].value_counts().items()}
-        fits[str(fold)] = {"steps": counts.get("train", 0) // batch, **counts}
+        most = recipe.train.examples or counts.get("train", 0)
+        fits[str(fold)] = {"steps": min(most, counts.get("train", 0)) // batch, **counts}
     labelled = int(table["labelled"].sum())
     prepared, free = 2 * int(np.prod(recipe.image.shape)) * len(table), shutil.disk_usage(_existing(cache)).free
     if prepared > free:

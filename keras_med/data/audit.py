@@ -59,7 +59,7 @@ def audit(
     kind: Literal["regression", "binary", "classes"],
     duplicates: Literal["group", "drop", "error", "allow"] = "group",
     given_split: str | bool = False,
-    leaks: Literal["error", "drop_from_training"] = "error",
+    leaks: Literal["error", "drop_from_training", "allow"] = "error",
     excluded: pd.DataFrame | None = None,
 ) -> Audit:
     """Look for what makes results wrong, and group confirmed twins.
@@ -78,14 +78,13 @@ def audit(
         raise DataError(f"The table has no column {split!r} with the given split.")
     twins = find_twins(table, thumbnails)
     ids = table["id"].astype(str).to_numpy(object)
-    grouped = table.assign(group=ids[twins.group] if duplicates != "allow" else ids)
+    grouped = table.assign(group=ids[twins.group])
     dropped = _dropped(grouped, split) if duplicates == "drop" else grouped.iloc[:0][["id"]].assign(reason="")
     kept = grouped[~grouped["id"].isin(dropped["id"])].reset_index(drop=True)
     findings = [
         *twin_findings(table, twins, duplicates, given=bool(split)),
         *conflict_findings(table, twins, duplicates),
-        *(split_findings(kept.assign(group=_twin_groups(kept, twins.group, table)), split, leaks, duplicates)
-          if split else []),
+        *(split_findings(kept, split, leaks, duplicates) if split else []),
         *_picture_findings(table, thumbnails, excluded),
         *_label_findings(kept, kind, split),
         *find_shortcuts(kept, kind),
@@ -121,11 +120,6 @@ def to_json(found: Audit) -> dict[str, Any]:
             {**dataclasses.asdict(finding), "rows": list(finding.rows)} for finding in found.findings
         ],
     }  # fmt: skip
-
-
-def _twin_groups(kept: pd.DataFrame, group: NDArray[np.int64], table: pd.DataFrame) -> pd.Series:
-    """Return the twins' groups of the kept rows, also where "allow" does not put them into the table."""
-    return kept["id"].map(pd.Series(group, index=table["id"]).astype(str))
 
 
 def _dropped(table: pd.DataFrame, split: str) -> pd.DataFrame:

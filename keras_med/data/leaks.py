@@ -122,15 +122,16 @@ def split_findings(table: pd.DataFrame, split: str, leaks: str, duplicates: str)
     ):
         if column in table:
             key = table[column].astype(object).replace("", np.nan)
-            accepted = leaks == "drop_from_training" or (column == "group" and duplicates == "allow")
-            leak = _leak(name, noun, key, places, table, accepted)
+            accepted = leaks != "error" or (column == "group" and duplicates == "allow")
+            leak = _leak(name, noun, key, places, table, accepted, kept=leaks == "allow")
             found += [leak] if leak else []
     return found
 
 
 def _leak(
-    name: str, noun: str, key: pd.Series, places: pd.Series, table: pd.DataFrame, accepted: bool
+    name: str, noun: str, key: pd.Series, places: pd.Series, table: pd.DataFrame, accepted: bool, *, kept: bool
 ) -> Finding | None:
+    """Tell what lies on two sides: it stops the run, is accepted, or is kept and stays red."""
     held = {side: set(key[(places == side) & key.notna()]) for side in SIDES}
     shared = {pair: held[pair[0]] & held[pair[1]] for pair in combinations(SIDES, 2)}
     names = set().union(*shared.values())
@@ -140,7 +141,7 @@ def _leak(
     plural = {"study": "studies", "group of twins": "groups of twins"}.get(noun, "")
     return Finding(
         name=name,
-        severity="amber" if accepted else "red",
+        severity="amber" if accepted and not kept else "red",
         sentence=f"{several(len(names), noun, plural)} on two sides of the given split: {told}. "
         "A network may recognise them, so the score would be too good.",
         count=len(names),

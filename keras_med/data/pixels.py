@@ -30,11 +30,14 @@ def read(path: Path, row: int | None, image: Image) -> tuple[Picture, np.ndarray
     return picture, _shaped(picture.array, image, path.name)
 
 
-def read_input(array: str, row: int, stack: bool, image: Image) -> np.ndarray:
-    """Return the float32 input of one prepared row; rows of a user's own stack are scaled and resized here."""
-    if stack:
-        return read(Path(array), row, image)[1]
-    return unpack(_opened(array).read([row])[0])
+def read_input(array: str, row: int, stack: bool, image: Image, *, mirrored: bool = False) -> np.ndarray:
+    """Return the float32 input of one prepared row; rows of a user's own stack are scaled and resized here.
+
+    Args:
+        mirrored: left and right change places.
+    """
+    made = read(Path(array), row, image)[1] if stack else unpack(_opened(array).read([row])[0])
+    return made[:, ::-1] if mirrored else made
 
 
 def used_in_place(path: str, row: int | None) -> bool:

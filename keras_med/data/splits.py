@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_med.data.copies import MARK
 from keras_med.data.split_division import Units, divide, groups_of, strata_of
 from keras_med.data.tables import SPLITS
 from keras_med.errors import DataError, RecipeError, five_of
@@ -57,8 +58,7 @@ def undersampled(splits: pd.DataFrame, table: pd.DataFrame, seed: int) -> pd.Dat
 
     Validation, test and the fold itself keep their natural shares.
     """
-    if pd.api.types.is_float_dtype(table["label"]):
-        raise RecipeError("balance='undersample' needs classes, and the target is a number.", remedy="Leave it out.")
+    check_balance(table)
     labels = splits["id"].map(table["label"].map(str).set_axis(table["id"].astype(str)))
     made = splits.copy()
     for fold in sorted(set(splits["fold"])):
@@ -70,25 +70,49 @@ def undersampled(splits: pd.DataFrame, table: pd.DataFrame, seed: int) -> pd.Dat
     return made
 
 
-def check_disjoint(splits: pd.DataFrame, table: pd.DataFrame) -> int:
-    """Return how many patients or twin groups lie on two sides of a fold: always 0, or a DataError says which fold."""
+def check_balance(table: pd.DataFrame) -> None:
+    """Refuse to undersample the classes of a target that has none."""
+    if pd.api.types.is_float_dtype(table["label"]):
+        raise RecipeError("data.balance needs classes, and the target is a number.", remedy="Leave it out.")
+
+
+def with_groups(splits: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Name the group of patients and twins that each row belongs to, whether or not the division respected it."""
+    ordered = table.assign(id=table["id"].astype(str)).sort_values("id").reset_index(drop=True)
+    names = _group_names(ordered["id"], groups_of(ordered))
+    return splits.assign(group=splits["id"].map(pd.Series(names, index=ordered["id"])))[COLUMNS]
+
+
+def check_disjoint(splits: pd.DataFrame, table: pd.DataFrame, *, accepted: bool = False) -> int:
+    """Return how many patients or twin groups lie on two sides of a fold: always 0, or a DataError says which fold.
+
+    Args:
+        accepted: count them only; the recipe asked for it by name.
+    """
     groups = pd.Series(groups_of(table), index=table["id"].astype(str))
     used = splits[splits["split"].isin(_SIDES)]
     placed = pd.DataFrame({"fold": used["fold"], "split": used["split"], "group": used["id"].map(groups)})
     sides = placed.drop_duplicates().groupby(["fold", "group"]).size()
     shared = sides[sides > 1]
-    if len(shared):
+    if len(shared) and not accepted:
         folds = five_of([str(fold) for fold in shared.index.get_level_values("fold").unique()])
         raise DataError(
             f"{len(shared)} patients or twin groups lie on both sides of a split (fold {folds}).",
             where="splits.csv",
             remedy="Leave splits.csv to the program, or keep each patient and its twins on one side.",
         )
-    return 0
+    return int(shared.index.get_level_values("group").nunique())
 
 
-def read_splits(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Read a splits.csv that is given back: every example of the table once in each fold, no patient on both sides."""
+def read_splits(path: Path, table: pd.DataFrame, *, accepted: bool = False, partial: bool = False) -> pd.DataFrame:
+    """Read a splits.csv that is given back: every example of the table once in each fold, no patient on both sides.
+
+    Copies that an earlier run mirrored for training are passed over: they follow their pictures.
+
+    Args:
+        accepted: patients and twins may lie on both sides, since the recipe asks for it by name.
+        partial: read the examples that file and table share.
+    """
     try:
         given = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -103,6 +127,11 @@ def read_splits(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     if odd:
         raise DataError(f"No such split: {five_of(odd)}", where=str(path), remedy=near(odd[0], list(PLACES)))
     ids = table["id"].astype(str)
+    copies = given["id"].str.endswith(MARK) & ~given["id"].isin(ids)
+    given = given[~copies].reset_index(drop=True)
+    if partial:
+        given, table = given[given["id"].isin(ids)].reset_index(drop=True), table[ids.isin(given["id"])]
+        ids = table["id"].astype(str)
     _refuse(path, "ids that the data do not have", sorted(set(given["id"]) - set(ids)), "Delete their rows.")
     twice = given[given.duplicated(["id", "fold"])]["id"]
     _refuse(path, "ids that stand twice in a fold", sorted(set(twice)), "Keep one row of each.")
@@ -111,10 +140,8 @@ def read_splits(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         _refuse(path, f"ids that fold {fold} lacks", absent, 'Add them; split "unused" leaves them out.')
         if not ((given["fold"] == fold) & (given["split"] == "train")).any():
             raise DataError(f"Fold {fold} has no training examples.", where=str(path))
-    check_disjoint(given, table)
-    ordered = table.assign(id=ids).sort_values("id").reset_index(drop=True)
-    names = _group_names(ordered["id"], groups_of(ordered))
-    return given.assign(group=given["id"].map(pd.Series(names, index=ordered["id"])))[COLUMNS]
+    check_disjoint(given, table, accepted=accepted)
+    return with_groups(given, table)
 
 
 def _holdout(units: Units, split: Holdout, seed: int) -> np.ndarray:
@@ -163,7 +190,10 @@ def _column(table: pd.DataFrame, units: Units, split: Column, seed: int) -> tupl
             remedy="Rename or drop them in index().",
         )
     places = given.map(SPLITS).to_numpy(dtype=object)
-    places, leaked = _without_leaks(units, places, split)
+    if split.leaks == "allow":
+        leaked = np.zeros(len(places), bool)
+    else:
+        places, leaked = _without_leaks(units, places, split)
     if not (places == "validation").any():
         places = _with_validation(units, places, split.validation, seed_for(seed, "validation 0"))
     return places, list(table["id"][leaked])

@@ -61,7 +61,9 @@ class Data:
     """Where the examples come from.
 
     duplicates: what happens to confirmed twins: kept on one side of a split, dropped, refused or left alone
-    balance: undersample the larger classes of the training side to the smallest one
+    balance: undersample larger classes to the smallest: in training, or before the split, as some notebooks do
+    mirror: add each picture's mirrored copy: in training alone, or before the split, as some notebooks do
+    splits: a splits.csv of an earlier run that is used instead of a new division
     submission: a sample submission below the data folder; predictions of unlabelled rows are written in its form
     """
 
@@ -69,7 +71,9 @@ class Data:
     unlabelled: Index | None = None
     phantom: str | Callable[..., None] | None = None
     duplicates: Literal["group", "drop", "error", "allow"] = "group"
-    balance: Literal["undersample"] | None = None
+    balance: Literal["undersample", "undersample_before_split"] | None = None
+    mirror: Literal["training", "before_split"] | None = None
+    splits: str | None = None
     submission: str | None = None
 
 
@@ -105,10 +109,12 @@ class Holdout:
 
     validation: share of the examples for early stopping and the best weights
     test: share of the examples that is scored once, at the end
+    by: what stays on one side: all of a patient and its twins, or each example alone, as some notebooks do
     """
 
     validation: Share = 0.15
     test: Share = 0.15
+    by: Literal["patient", "example"] = "patient"
 
 
 @word
@@ -118,11 +124,13 @@ class KFold:
     folds: number of folds
     validation: share cut from the training side of each fold for early stopping; 0 uses the fold itself
     test: share set aside before the folds are made
+    by: what stays on one side: all of a patient and its twins, or each example alone, as some notebooks do
     """
 
     folds: Annotated[int, Within(2, 100)] = 5
     validation: ShareOrZero = 0.1
     test: ShareOrZero = 0.15
+    by: Literal["patient", "example"] = "patient"
 
 
 @word
@@ -131,12 +139,14 @@ class Column:
 
     name: the column with train, validation and test
     validation: share cut from the training side where the column has no validation rows
-    leaks: refuse a split that shares patients or twins, or drop the shared ones from training
+    leaks: refuse a split that shares patients or twins, drop the shared ones from training, or keep them, told in red
+    watch: the part that chooses the best weights: validation, or the test split itself, as some notebooks do
     """
 
     name: str = dataclasses.field(default="split", kw_only=False)
     validation: Share = 0.15
-    leaks: Literal["error", "drop_from_training"] = "error"
+    leaks: Literal["error", "drop_from_training", "allow"] = "error"
+    watch: Literal["validation", "test"] = "validation"
 
 
 @word
@@ -150,6 +160,7 @@ class Train:
     optimizer: which optimizer
     loss: the loss, or auto for the one that fits the target
     patience: epochs without a better validation loss after which a fit stops; none trains them all
+    examples: most training examples of a fit, drawn with their classes' shares; none takes all
     threads: most CPU threads; none uses every core
     """
 
@@ -160,6 +171,7 @@ class Train:
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     loss: Literal["auto", "mean_squared_error", "mean_absolute_error", "huber", "crossentropy"] = "auto"
     patience: Count | None = None
+    examples: Count | None = None
     threads: Count | None = None
 
 

@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from keras_med.data import pixels
+from keras_med.data import pixels, subsets
+from keras_med.data.copies import original
 from keras_med.data.dataset import read_index
 from keras_med.data.identifiers import label_text
 from keras_med.data.pipeline import Rows
+from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Binary, Image, Recipe, Regression
 from keras_med.runfolder import RunFolder
 from keras_med.training.features import Features
@@ -22,13 +24,18 @@ class Examples:
         run: whose index and splits are read.
         fold: as splits.csv names it.
         features: what the frozen prefix gave, when the fit trains on that instead of on images.
+        most: training examples; those that a draw leaves out are in no place. Mirrored copies come with their pictures.
     """
 
-    def __init__(self, run: RunFolder, fold: str, recipe: Recipe, features: Features | None = None) -> None:
+    def __init__(
+        self, run: RunFolder, fold: str, recipe: Recipe, features: Features | None = None, *, most: int | None = None
+    ) -> None:
         splits = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
         places = splits[splits["fold"] == fold].set_index("id")["split"]
         table = read_index(run.index)
         table["place"] = table["id"].map(places)
+        if most is not None:
+            table["place"] = table["place"].mask(_beyond(table, most, recipe))
         self._table = table
         self._recipe = recipe
         self._features = features
@@ -54,16 +61,35 @@ class Examples:
         return LabelScale(float(labels.mean()), deviation if deviation > 0 else 1.0)
 
 
+def _beyond(table: pd.DataFrame, most: int, recipe: Recipe) -> pd.Series:
+    """Say which training rows a draw of `most` pictures leaves out."""
+    train = table["place"] == "train"
+    pictures = table[train & (table["id"] == original(table["id"]))]
+    if recipe.data.mirror == "before_split":
+        pictures = table[train]
+    chosen = subsets.drawn(pictures, most, kind=recipe.target.kind, seed=seed_for(recipe.seed, "examples"))
+    names = table["id"] if recipe.data.mirror == "before_split" else original(table["id"])
+    return train & ~names.isin(pictures["id"][chosen])
+
+
 def image_rows(table: pd.DataFrame, image: Image, labels: np.ndarray) -> Rows:
     """Return rows that are read from the prepared arrays as they are asked for."""
     arrays = table["array"].to_numpy()
     places = table["array_row"].to_numpy(int)
-    stacks = (table["stack"].astype(str) == "True").to_numpy()
+    stacks = _flags(table, "stack")
+    mirrored = _flags(table, "mirrored")
+
+    def read_one(at: int) -> np.ndarray:
+        return pixels.read_input(arrays[at], int(places[at]), bool(stacks[at]), image, mirrored=bool(mirrored[at]))
 
     def read(positions: np.ndarray) -> np.ndarray:
-        return np.stack([pixels.read_input(arrays[at], int(places[at]), bool(stacks[at]), image) for at in positions])
+        return np.stack([read_one(at) for at in positions])
 
     return Rows(read, image.shape, labels, table["id"].tolist())
+
+
+def _flags(table: pd.DataFrame, column: str) -> np.ndarray:
+    return (table[column].astype(str) == "True").to_numpy() if column in table else np.zeros(len(table), bool)
 
 
 def encoded(labels: pd.Series, recipe: Recipe) -> np.ndarray:

@@ -38,7 +38,7 @@ def run_fit(folder: Path) -> None:
     machine = Runtime(**given["runtime"])
     runtime.start(machine, plan.seed)
     features = Features.of(fit.run.features)
-    examples = Examples(fit.run, plan.fold, recipe, features)
+    examples = Examples(fit.run, plan.fold, recipe, features, most=plan.examples)
     with runtime.scope(machine):
         model = build_model(recipe, examples, given, features)
         _take_prefix(model, fit.run.features)

@@ -11,7 +11,7 @@ import pandas as pd
 from keras_med import runfolder
 from keras_med.jobs.job import Job
 from keras_med.recipe.seeds import seed_for
-from keras_med.recipe.words import Final, KFold, Recipe
+from keras_med.recipe.words import Column, Final, KFold, Recipe
 from keras_med.runfolder import RunFolder
 
 RUN_FIT = "keras_med.training.fit:run_fit"
@@ -34,6 +34,7 @@ class FitPlan:
     keep: restore the best epoch's weights, or keep the last.
     start: a fit whose best weights this one starts from.
     seed: of initial weights, dropout and the order of examples.
+    examples: most training examples; None for all.
     """
 
     fold: str
@@ -44,6 +45,7 @@ class FitPlan:
     keep: str
     seed: int
     start: str | None = None
+    examples: int | None = None
 
 
 def fit_name(fold: str) -> str:
@@ -68,14 +70,21 @@ def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict
         predict += ["unlabelled", *(["test"] if with_test else [])] if fold == exported else []
         plans[fit_name(fold)] = FitPlan(
             fold=fold,
-            validation="validation" if "validation" in places else "out_of_fold",
+            validation=_watched(recipe, places),
             predict=tuple(place for place in predict if place in places),
             epochs=recipe.train.epochs,
             patience=recipe.train.patience,
             keep="best",
             seed=seed_for(recipe.seed, f"fit {fold}"),
+            examples=recipe.train.examples,
         )
     return plans
+
+
+def _watched(recipe: Recipe, places: set[str]) -> str:
+    if isinstance(recipe.split, Column) and recipe.split.watch == "test":
+        return "test"
+    return "validation" if "validation" in places else "out_of_fold"
 
 
 def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
@@ -92,6 +101,7 @@ def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str
         keep="last",
         seed=seed_for(recipe.seed, "fit final"),
         start=best if final.start == "best_fold" else None,
+        examples=recipe.train.examples,
     )
 
 

@@ -127,7 +127,7 @@ def test_a_run_s_splits_can_be_given_back(tmp_path: Path, mirror: str | None) ->
     pd.testing.assert_frame_equal(
         again.splits.sort_values(order, ignore_index=True), first.splits.sort_values(order, ignore_index=True)
     )
-    assert again.lines[-1] == f"divided as {file} says"
+    assert f"divided as {file} says" in again.lines
     with pytest.raises(RecipeError, match=r"has the folds 0, 1, 2, final; this recipe makes 0\."):
         divide_index(table, recipe(Holdout(), splits=str(file)))
     crossed = first.splits.copy()

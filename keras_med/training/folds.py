@@ -64,7 +64,8 @@ def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict
     """Return the plan of each fold but the final network's, under the name of its fit."""
     plans = {}
     exported = exported_fold(recipe)
-    for fold in sorted(set(splits["fold"]) - {FINAL}, key=int):
+    numbered = [fold for fold in set(splits["fold"]) if fold.isdecimal()]  # others are the final's or a search's
+    for fold in sorted(numbered, key=int):
         places = set(splits.loc[splits["fold"] == fold, "split"])
         predict = ["validation", "out_of_fold"]
         predict += ["unlabelled", *(["test"] if with_test else [])] if fold == exported else []

@@ -17,7 +17,7 @@ from keras_med.data.pipeline import Rows
 from keras_med.models import calibration, weights
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
-from keras_med.training import features, network, runtime
+from keras_med.training import features, network, rest, runtime
 from keras_med.training.examples import Examples, encoded, image_rows
 from keras_med.training.fit import recipe_of
 from keras_med.training.frozen import graph_hash, split_frozen
@@ -43,13 +43,14 @@ def run_extraction(folder: Path) -> None:
     outcome: dict[str, Any] = {"weights": used, "random": record.any_random, "folder": None}
     outcome["parameters"] = {"all": model.count_params(), "trained": _trained_parameters(model)}
     if parts is not None:
-        prefix = parts[0]
+        prefix, trained = parts
+        rest.write(trained, recipe, given["weights_seed"], fit.path)
         calibrated = _calibrate(prefix, fit, recipe, given["fold"]) if record.any_random else 0
         outcome |= {"layers": len(prefix.layers), "calibrated": calibrated}
         table = read_index(fit.run.index)
         if recipe.augment is None:
-            found = _compute(prefix, fit, recipe, table, given)
-            outcome |= {"folder": str(found.folder), "shape": found.shape, "rows": found.rows}
+            outcome |= {"folder": str(_compute(prefix, fit, recipe, table, given)), "rows": len(table)}
+            outcome["shape"] = [int(size) for size in prefix.output_shape[1:]]
         else:  # of no rows: only the prefix's weights are kept, for the fits
             features.compute(prefix, _all_rows(table.head(0), recipe), fit.path, _BATCH, fit.path / PROGRESS)
             outcome["reason"] = "images are augmented anew in each epoch, so that frozen features cannot be kept"
@@ -62,14 +63,13 @@ def _calibrate(prefix: keras.Model, fit: FitFolder, recipe: Recipe, fold: str) -
     return calibration.calibrate(prefix, rows.read(np.arange(min(len(rows), calibration.IMAGES))))
 
 
-def _compute(
-    prefix: keras.Model, fit: FitFolder, recipe: Recipe, table: pd.DataFrame, given: dict[str, Any]
-) -> features.Features:
+def _compute(prefix: keras.Model, fit: FitFolder, recipe: Recipe, table: pd.DataFrame, given: dict[str, Any]) -> Path:
     preparation = {"size": recipe.image.size, "values": recipe.image.values, "channels": recipe.image.channels}
     engine = {**given["runtime"], "batch": _BATCH, "packages": runtime.packages()}
     name = features.key(graph_hash(prefix), table, preparation, engine)
     folder = Path(given["cache"]) / "features" / name
-    return features.compute(prefix, _all_rows(table, recipe), folder, _BATCH, fit.path / PROGRESS)
+    features.compute(prefix, _all_rows(table, recipe), folder, _BATCH, fit.path / PROGRESS)
+    return folder
 
 
 def _all_rows(table: pd.DataFrame, recipe: Recipe) -> Rows:

@@ -23,11 +23,13 @@ _PREFIX = "prefix.npz"
 class Features:
     """Where the features of every row of index.csv lie, in its order.
 
+    job: that made them.
     folder: of the cache; block-00000.npy holds the first 1,024 rows.
     shape: of one row.
     rows: of the table.
     """
 
+    job: Path
     folder: Path
     shape: tuple[int, ...]
     rows: int
@@ -38,7 +40,7 @@ class Features:
         found = runfolder.read_json(job / "done.json")
         if not found["folder"]:
             return None
-        return cls(Path(found["folder"]), tuple(found["shape"]), int(found["rows"]))
+        return cls(job, Path(found["folder"]), tuple(found["shape"]), int(found["rows"]))
 
     def reader(self, positions: np.ndarray) -> Read:
         """Return a function that reads the features of the chosen rows, from memory where they fit."""
@@ -51,8 +53,13 @@ class Features:
 
     def weights(self) -> list[np.ndarray]:
         """Return the weights of the prefix that made the features."""
-        with np.load(self.folder / _PREFIX, allow_pickle=False) as saved:
-            return [saved[f"w{number:05d}"] for number in range(len(saved.files))]
+        return prefix_weights(self.folder)
+
+
+def prefix_weights(folder: Path) -> list[np.ndarray]:
+    """Return the weights of a prefix that were written beside its features."""
+    with np.load(folder / _PREFIX, allow_pickle=False) as saved:
+        return [saved[f"w{number:05d}"] for number in range(len(saved.files))]
 
 
 def key(prefix_hash: str, table: pd.DataFrame, preparation: dict[str, Any], runtime: dict[str, Any]) -> str:
@@ -63,7 +70,7 @@ def key(prefix_hash: str, table: pd.DataFrame, preparation: dict[str, Any], runt
     return digest.hexdigest()[:24]
 
 
-def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, progress: Path) -> Features:
+def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, progress: Path) -> None:
     """Run the prefix over every row and write block after block; blocks that stand already are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {f"w{number:05d}": weight for number, weight in enumerate(prefix.get_weights())}
@@ -74,8 +81,6 @@ def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, prog
         if not block.is_file():
             _write_block(block, prefix, rows, range(first, last), batch_size, progress)
         progress.write_text(f"{last}\n", encoding="utf-8")
-    shape = tuple(int(size) for size in prefix.output_shape[1:])
-    return Features(folder, shape, len(rows))
 
 
 def _write_block(block: Path, prefix: keras.Model, rows: Rows, span: range, batch_size: int, progress: Path) -> None:

@@ -18,10 +18,10 @@ from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import checkpoint, network, runtime
+from keras_med.training import checkpoint, network, rest, runtime
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
-from keras_med.training.features import Features
+from keras_med.training.features import Features, prefix_weights
 from keras_med.training.folds import FitPlan, read_plan
 from keras_med.training.frozen import split_frozen
 from keras_med.training.runtime import Runtime
@@ -64,6 +64,9 @@ def recipe_of(fit: FitFolder) -> Recipe:
 
 def build_model(recipe: Recipe, examples: Examples, given: dict[str, Any], features: Features | None) -> keras.Model:
     """Build the network; with features, only what comes after the frozen prefix."""
+    alone = rest.build(recipe, examples.label_scale(), features.job) if features is not None else None
+    if alone is not None:
+        return alone
     with weights.policy(given["weights"], allow_random=given["demo"], seed=given["weights_seed"]):
         model = network.build(recipe, examples.label_scale())
     if features is None:
@@ -78,7 +81,7 @@ def _take_prefix(model: keras.Model, job: Path) -> None:
     """Give a frozen prefix that stays in the network the weights that the features job kept instead of features."""
     parts = split_frozen(model) if "reason" in runfolder.read_json(job / "done.json") else None
     if parts is not None:
-        parts[0].set_weights(Features(job, (), 0).weights())
+        parts[0].set_weights(prefix_weights(job))
 
 
 class Watched:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from keras_med import runfolder
+from keras_med import engines, runfolder
 from keras_med.data import audit, augmentation
 from keras_med.data.dataset import UNLABELLED, read_index
 from keras_med.data.dividing import divide_index
@@ -105,6 +105,7 @@ def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     machine = Runtime(backend, options.devices, loaded.recipe.train.threads, options.deterministic)
     if not resumed:
         runtime.check(machine, loaded.recipe.train.batch_size)
+        engines.check(loaded.recipe.train.engine, loaded.recipe.train.engine_precision, backend)
     opened = open_run(options, loaded, command)
     given = opened.settings["options"]
     machine = Runtime(backend, given["devices"], opened.recipe.train.threads, given["deterministic"])
@@ -165,10 +166,11 @@ def _features(begun: Experiment) -> None:
     found = runfolder.read_json(job.folder / "done.json")
     for used in found["weights"]:
         say(f"weights of {used['backbone']}: {used['file'] or 'RANDOM, no ImageNet weights were found'}")
-    if "reason" in found:
-        say(found["reason"])
+    for key in ("reason", "told"):
+        if found.get(key):
+            say(found[key])
     if found["folder"]:
-        say(f"frozen features: {found['rows']} x {found['shape']}, computed once for all fits")
+        say(f"frozen features: {found['rows']} x {found['shape']}, once for all fits, by {found['engine']['name']}")
 
 
 def _fits(begun: Experiment) -> list[str]:

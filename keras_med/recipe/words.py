@@ -162,6 +162,8 @@ class Train:
     patience: epochs without a better validation loss after which a fit stops; none trains them all
     examples: most training examples of a fit, drawn with their classes' shares; none takes all
     threads: most CPU threads; none uses every core
+    engine: what computes frozen features; auto is the fastest here that gives TensorFlow's numbers
+    engine_precision: of frozen features; bfloat16 is OpenVINO's and changes the numbers
     """
 
     epochs: Count = 20
@@ -173,6 +175,8 @@ class Train:
     patience: Count | None = None
     examples: Count | None = None
     threads: Count | None = None
+    engine: Literal["auto", "tensorflow", "onnxruntime", "openvino"] = "auto"
+    engine_precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @word

@@ -3,6 +3,9 @@
 Images that change in every epoch have no features to keep: then the fits go through the prefix themselves.
 """
 
+import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from keras_med import runfolder
 from keras_med.data import augmentation
 from keras_med.data.dataset import read_index
 from keras_med.data.pipeline import Rows
+from keras_med.engines import Engine, choose, compiled, installed
 from keras_med.models import calibration, weights
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
@@ -47,12 +51,10 @@ def run_extraction(folder: Path) -> None:
         rest.write(trained, recipe, given["weights_seed"], fit.path)
         calibrated = _calibrate(prefix, fit, recipe, given["fold"]) if record.any_random else 0
         outcome |= {"layers": len(prefix.layers), "calibrated": calibrated}
-        table = read_index(fit.run.index)
         if recipe.augment is None:
-            outcome |= {"folder": str(_compute(prefix, fit, recipe, table, given)), "rows": len(table)}
-            outcome["shape"] = [int(size) for size in prefix.output_shape[1:]]
-        else:  # of no rows: only the prefix's weights are kept, for the fits
-            features.compute(prefix, _all_rows(table.head(0), recipe), fit.path, _BATCH, fit.path / PROGRESS)
+            outcome |= _computed(prefix, fit, recipe, given)
+        else:
+            features.write_prefix(prefix, fit.path)  # for the fits, through which the images go anew
             outcome["reason"] = "images are augmented anew in each epoch, so that frozen features cannot be kept"
     runfolder.write_json(fit.done, outcome)
 
@@ -63,13 +65,34 @@ def _calibrate(prefix: keras.Model, fit: FitFolder, recipe: Recipe, fold: str) -
     return calibration.calibrate(prefix, rows.read(np.arange(min(len(rows), calibration.IMAGES))))
 
 
-def _compute(prefix: keras.Model, fit: FitFolder, recipe: Recipe, table: pd.DataFrame, given: dict[str, Any]) -> Path:
+def _computed(prefix: keras.Model, fit: FitFolder, recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+    """Compute the features of every row of the table, unless the cache has them; return what the fits need to know."""
+    table = read_index(fit.run.index)
+    rows, of_graph = _all_rows(table, recipe), graph_hash(prefix)
+    choice = _engine(prefix, of_graph, rows, recipe, given)
+    engine = Engine(**choice["engine"])
     preparation = {"size": recipe.image.size, "values": recipe.image.values, "channels": recipe.image.channels}
-    engine = {**given["runtime"], "batch": _BATCH, "packages": runtime.packages()}
-    name = features.key(graph_hash(prefix), table, preparation, engine)
-    folder = Path(given["cache"]) / "features" / name
-    features.compute(prefix, _all_rows(table, recipe), folder, _BATCH, fit.path / PROGRESS)
-    return folder
+    made_by = {**given["runtime"], **engine.settings(), "batch": _BATCH, "packages": runtime.packages()}
+    folder = Path(given["cache"]) / "features" / features.key(of_graph, table, preparation, made_by)
+    features.write_prefix(prefix, folder)
+    if not features.complete(folder, len(rows)):
+        run = compiled(prefix, engine, _BATCH)
+        features.compute(run, rows, folder, _BATCH, lambda done: (fit.path / PROGRESS).write_text(f"{done}\n"))
+    shape = [int(size) for size in prefix.output_shape[1:]]
+    return {"folder": str(folder), "shape": shape, "rows": len(table), **choice}
+
+
+def _engine(prefix: keras.Model, of_graph: str, rows: Rows, recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+    """Choose the engine once: a job that resumes keeps it, and so does every run that finds the same work here."""
+    train, machine = recipe.train, Runtime(**given["runtime"])
+    asked = [of_graph, len(rows), train.engine, train.engine_precision, machine.settings(), runtime.processor()]
+    name = hashlib.sha256(json.dumps([*asked, runtime.packages(), installed()]).encode()).hexdigest()[:24]
+    kept = Path(given["cache"]) / "engines" / f"{name}.json"
+    if not kept.is_file():
+        images = rows.read(np.resize(np.arange(len(rows)), _BATCH))
+        found = choose(prefix, train.engine, train.engine_precision, machine.threads, images, len(rows))
+        runfolder.write_json(kept, asdict(found))
+    return runfolder.read_json(kept)
 
 
 def _all_rows(table: pd.DataFrame, recipe: Recipe) -> Rows:

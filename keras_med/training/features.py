@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pandas as pd
 from keras_med import runfolder
 from keras_med.data.pipeline import Read, Rows
 from keras_med.data.stacks import open_stack
+from keras_med.engines import Run
 
 _BLOCK = 1024
 _IN_MEMORY = 1024**3
@@ -70,31 +73,51 @@ def key(prefix_hash: str, table: pd.DataFrame, preparation: dict[str, Any], runt
     return digest.hexdigest()[:24]
 
 
-def compute(prefix: keras.Model, rows: Rows, folder: Path, batch_size: int, progress: Path) -> None:
-    """Run the prefix over every row and write block after block; blocks that stand already are kept."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_prefix(prefix: keras.Model, folder: Path) -> None:
+    """Keep the weights of the prefix where its features lie."""
     weights = {f"w{number:05d}": weight for number, weight in enumerate(prefix.get_weights())}
     runfolder.write_atomically(folder / _PREFIX, lambda file: _savez(file, weights))
+
+
+def complete(folder: Path, rows: int) -> bool:
+    """Tell whether every block stands already."""
+    return all((folder / _block_name(number)).is_file() for number in range(-(-rows // _BLOCK)))
+
+
+def compute(run: Run, rows: Rows, folder: Path, batch_size: int, progress: Callable[[int], object]) -> None:
+    """Run the prefix over every row and write block after block; blocks that stand already are kept."""
     for number, first in enumerate(range(0, len(rows), _BLOCK)):
         last = min(first + _BLOCK, len(rows))
         block = folder / _block_name(number)
         if not block.is_file():
-            _write_block(block, prefix, rows, range(first, last), batch_size, progress)
-        progress.write_text(f"{last}\n", encoding="utf-8")
+            _write_block(block, run, rows, range(first, last), batch_size, progress)
+        progress(last)
 
 
-def _write_block(block: Path, prefix: keras.Model, rows: Rows, span: range, batch_size: int, progress: Path) -> None:
+def _write_block(
+    block: Path, run: Run, rows: Rows, span: range, batch_size: int, progress: Callable[[int], object]
+) -> None:
     """Compute the rows of one block; every batch has the same size, so that no batch is computed in another way."""
     parts = []
-    for start in range(span.start, span.stop, batch_size):
-        positions = np.arange(start, min(start + batch_size, span.stop))
-        images = rows.read(positions)
+    for images in _read_ahead(rows, span, batch_size):
         missing = batch_size - len(images)
         padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
-        parts.append(np.asarray(prefix.predict_on_batch(padded))[: len(images)])
-        progress.write_text(f"{positions[-1] + 1}\n", encoding="utf-8")
+        parts.append(run(padded)[: len(images)])
+        progress(min(span.start + len(parts) * batch_size, span.stop))
     features = np.concatenate(parts).astype(np.float32)
     runfolder.write_atomically(block, lambda file: np.save(file, features))
+
+
+def _read_ahead(rows: Rows, span: range, batch_size: int) -> Iterator[np.ndarray]:
+    """Read one batch in a thread while another is computed; no more, or memory would fill."""
+    batches = [np.arange(start, min(start + batch_size, span.stop)) for start in span[::batch_size]]
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(rows.read, batches[0])
+        for following in [*batches[1:], None]:
+            images = coming.result()
+            if following is not None:
+                coming = reader.submit(rows.read, following)
+            yield images
 
 
 def _block_name(number: int) -> str:

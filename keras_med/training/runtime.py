@@ -28,6 +28,8 @@ _PACKAGES = (
     "scikit-learn",
     "scipy",
     "opencv-python",
+    "onnxruntime",
+    "openvino",
 )
 
 
@@ -122,7 +124,7 @@ def probe(folder: Path) -> None:
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": _cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "packages": packages(),
@@ -194,10 +196,11 @@ def _device_name(runtime: Runtime) -> str:
 
         device = tf.config.list_physical_devices("GPU")[0]
         return str(tf.config.experimental.get_device_details(device).get("device_name", "GPU"))
-    return _processor()
+    return processor()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor's model."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

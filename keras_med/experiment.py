@@ -99,6 +99,7 @@ def run_recipe(options: Options, command: str) -> RunFolder:
 
 def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     backend = check_backend()
+    augmentation.check_views(loaded.recipe.train.views, loaded.recipe.augment)
     if loaded.recipe.augment is not None:
         augmentation.check(loaded.recipe.augment, loaded.recipe.image.shape)
     resumed = options.resume is not None
@@ -161,7 +162,8 @@ def _features(begun: Experiment) -> None:
     say(runfolder.read_json(run.environment)["line"])
     fold = folds.exported_fold(recipe) or "0"
     job = folds.write_job(run, "features", folds.RUN_EXTRACTION, {**_common(begun), "fold": fold})
-    with Counter("frozen features", len(read_index(run.index))) as counter:
+    passes = 1 + (recipe.train.views or 0)
+    with Counter("frozen features", passes * len(read_index(run.index))) as counter:
         run_jobs([job], watch=CountWatch(counter, job.folder / "progress.txt").see)
     found = runfolder.read_json(job.folder / "done.json")
     for used in found["weights"]:
@@ -170,7 +172,9 @@ def _features(begun: Experiment) -> None:
         if found.get(key):
             say(found[key])
     if found["folder"]:
-        say(f"frozen features: {found['rows']} x {found['shape']}, once for all fits, by {found['engine']['name']}")
+        views = f" and {len(found['views'])} views of the training images" if found["views"] else ""
+        by = found["engine"]["name"]
+        say(f"frozen features: {found['rows']} x {found['shape']}{views}, once for all fits, by {by}")
 
 
 def _fits(begun: Experiment) -> list[str]:

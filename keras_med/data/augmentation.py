@@ -24,6 +24,18 @@ def check(changes: Augment, shape: tuple[int, ...]) -> None:
         raise RecipeError(what, remedy="Leave depth out, or give image.size three lengths.")
 
 
+def check_views(views: int | None, changes: Augment | None) -> None:
+    """Refuse views of images that nothing changes."""
+    if views and changes is None:
+        what = f"train.views={views} keeps the features of changed images; this recipe changes none."
+        raise RecipeError(what, remedy="Give the recipe an augment=, or --set train.views=none")
+
+
+def view_of(seed: int, epoch: int, name: str, views: int) -> int:
+    """Draw which of its kept views an example shows in an epoch."""
+    return int(_generator(seed, epoch, name).integers(views))
+
+
 def augment(image: np.ndarray, changes: Augment, seed: int, epoch: int, name: str) -> np.ndarray:
     """Return a changed copy of a float32 image, (height, width, channels) or with depth before them, 0 to 255.
 

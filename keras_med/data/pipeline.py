@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_med.data.augmentation import augment
+from keras_med.data.augmentation import augment, view_of
 from keras_med.recipe.words import Augment
 
 Read = Callable[[np.ndarray], np.ndarray]  # positions of rows -> their inputs, (rows, ...)
@@ -24,10 +24,16 @@ class Rows:
         shape: of one input.
         labels: one a position, as the loss takes them; zeros where there are none.
         names: the examples' ids, which augmentation needs.
+        views: each reads the inputs as they were changed once and kept; training shows one of them in each epoch.
     """
 
     def __init__(
-        self, read: Read, shape: tuple[int, ...], labels: np.ndarray, names: Sequence[str] | None = None
+        self,
+        read: Read,
+        shape: tuple[int, ...],
+        labels: np.ndarray,
+        names: Sequence[str] | None = None,
+        views: Sequence[Read] = (),
     ) -> None:
         if names is not None and len(names) != len(labels):
             raise ValueError(f"{len(names)} names and {len(labels)} labels; expected one of each a row")
@@ -35,6 +41,7 @@ class Rows:
         self.shape = shape
         self.labels = labels
         self.names = names
+        self.views = views
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,7 +57,7 @@ def training(
     starve a replica, so the rows that fill no batch are skipped: other ones in each epoch.
 
     Args:
-        changes: of the images; none for inputs that are no images.
+        changes: of the images; none for inputs that are no images. Rows that have views were changed already.
     """
     steps = len(rows) // batch_size
 
@@ -61,13 +68,17 @@ def training(
     def read(step: int) -> Batch:
         epoch, batch = divmod(step, steps)
         wanted = order(epoch)[batch * batch_size : (batch + 1) * batch_size]
+        if rows.views:
+            return _shown(rows.views, wanted, [names[position] for position in wanted], (seed, epoch)), rows.labels[
+                wanted
+            ]
         inputs = rows.read(wanted)
         if changes is not None:
             inputs = _changed(inputs, [names[position] for position in wanted], changes, (seed, epoch))
         return inputs, rows.labels[wanted]
 
     names = rows.names or ()
-    if changes is not None and not names:
+    if (changes is not None or rows.views) and not names:
         raise ValueError("rows without names cannot be augmented; expected Rows(..., names=ids)")
     return _read_batches(rows, read, range(epochs.start * steps, epochs.stop * steps))
 
@@ -84,6 +95,17 @@ def in_order(rows: Rows, batch_size: int) -> tf.data.Dataset:
 
 def _changed(images: np.ndarray, names: Sequence[str], changes: Augment, drawn_from: tuple[int, int]) -> np.ndarray:
     return np.stack([augment(image, changes, *drawn_from, name) for image, name in zip(images, names, strict=True)])
+
+
+def _shown(views: Sequence[Read], wanted: np.ndarray, names: Sequence[str], drawn_from: tuple[int, int]) -> np.ndarray:
+    """Read each row from the view that it shows."""
+    chosen = np.array([view_of(*drawn_from, name, len(views)) for name in names])
+    parts = {view: views[view](wanted[chosen == view]) for view in np.unique(chosen)}
+    first = next(iter(parts.values()))
+    inputs = np.empty((len(wanted), *first.shape[1:]), first.dtype)
+    for view, part in parts.items():
+        inputs[chosen == view] = part
+    return inputs
 
 
 def _read_batches(rows: Rows, read: Callable[[int], Batch], steps: range) -> tf.data.Dataset:

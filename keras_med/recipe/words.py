@@ -162,6 +162,7 @@ class Train:
     patience: epochs without a better validation loss after which a fit stops; none trains them all
     examples: most training examples of a fit, drawn with their classes' shares; none takes all
     threads: most CPU threads; none uses every core
+    views: changed views of each training image whose frozen features are kept; none changes the images in each epoch
     engine: what computes frozen features; auto is the fastest here that gives TensorFlow's numbers
     engine_precision: of frozen features; bfloat16 is OpenVINO's and changes the numbers
     """
@@ -175,6 +176,7 @@ class Train:
     patience: Count | None = None
     examples: Count | None = None
     threads: Count | None = None
+    views: Annotated[int, Within(1, 1000)] | None = None
     engine: Literal["auto", "tensorflow", "onnxruntime", "openvino"] = "auto"
     engine_precision: Literal["float32", "bfloat16"] = "float32"
 

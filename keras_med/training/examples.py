@@ -49,7 +49,9 @@ class Examples:
         chosen = self._table[self._table["place"] == place]
         labels = encoded(chosen["label"], self._recipe)
         if self._features is not None:
-            return Rows(self._features.reader(chosen.index.to_numpy()), self._features.shape, labels)
+            at, names = chosen.index.to_numpy(), chosen["id"].tolist()
+            views = self._features.view_readers(at) if place == "train" else ()
+            return Rows(self._features.reader(at), self._features.shape, labels, names, views)
         return image_rows(chosen, self._recipe.image, labels)
 
     def label_scale(self) -> LabelScale:

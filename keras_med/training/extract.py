@@ -3,6 +3,7 @@
 Images that change in every epoch have no features to keep: then the fits go through the prefix themselves.
 """
 
+import functools
 import hashlib
 import json
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from keras_med.data.dataset import read_index
 from keras_med.data.pipeline import Rows
 from keras_med.engines import Engine, choose, compiled, installed
 from keras_med.models import calibration, weights
+from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
 from keras_med.training import features, network, rest, runtime
@@ -51,11 +53,16 @@ def run_extraction(folder: Path) -> None:
         rest.write(trained, recipe, given["weights_seed"], fit.path)
         calibrated = _calibrate(prefix, fit, recipe, given["fold"]) if record.any_random else 0
         outcome |= {"layers": len(prefix.layers), "calibrated": calibrated}
-        if recipe.augment is None:
+        if recipe.augment is None or recipe.train.views:
             outcome |= _computed(prefix, fit, recipe, given)
         else:
             features.write_prefix(prefix, fit.path)  # for the fits, through which the images go anew
-            outcome["reason"] = "images are augmented anew in each epoch, so that frozen features cannot be kept"
+            outcome["reason"] = (
+                "images are changed anew in each epoch, so that frozen features cannot be kept; "
+                "train.views=8 would keep those of 8 changed views of each"
+            )
+    elif recipe.train.views:
+        outcome["told"] = "train.views is left aside: nothing in this network is frozen"
     runfolder.write_json(fit.done, outcome)
 
 
@@ -66,33 +73,67 @@ def _calibrate(prefix: keras.Model, fit: FitFolder, recipe: Recipe, fold: str) -
 
 
 def _computed(prefix: keras.Model, fit: FitFolder, recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
-    """Compute the features of every row of the table, unless the cache has them; return what the fits need to know."""
-    table = read_index(fit.run.index)
-    rows, of_graph = _all_rows(table, recipe), graph_hash(prefix)
-    choice = _engine(prefix, of_graph, rows, recipe, given)
+    """Compute the features of every row and view, unless the cache has them; return what the fits need to know."""
+    table, cache = read_index(fit.run.index), Path(given["cache"])
+    passes = [(table, _all_rows(table, recipe), {}), *_views(table, fit, recipe)]
+    of_graph = graph_hash(prefix)
+    choice = _engine(prefix, of_graph, passes[0][1], sum(len(part) for part, _, _ in passes), recipe, given)
     engine = Engine(**choice["engine"])
     preparation = {"size": recipe.image.size, "values": recipe.image.values, "channels": recipe.image.channels}
     made_by = {**given["runtime"], **engine.settings(), "batch": _BATCH, "packages": runtime.packages()}
-    folder = Path(given["cache"]) / "features" / features.key(of_graph, table, preparation, made_by)
-    features.write_prefix(prefix, folder)
-    if not features.complete(folder, len(rows)):
-        run = compiled(prefix, engine, _BATCH)
-        features.compute(run, rows, folder, _BATCH, lambda done: (fit.path / PROGRESS).write_text(f"{done}\n"))
+    run = functools.cache(lambda: compiled(prefix, engine, _BATCH))
+    folders, before = [], 0
+    for part, rows, view in passes:
+        folder = cache / "features" / features.key(of_graph, part, {**preparation, **view}, made_by)
+        features.write_prefix(prefix, folder)
+        if not features.complete(folder, len(rows)):
+            told = functools.partial(_tell, fit.path / PROGRESS, before)
+            features.compute(run(), rows, folder, _BATCH, told)
+        before += len(rows)
+        folders.append(str(folder))
     shape = [int(size) for size in prefix.output_shape[1:]]
-    return {"folder": str(folder), "shape": shape, "rows": len(table), **choice}
+    return {"folder": folders[0], "views": folders[1:], "shape": shape, "rows": len(table), **choice}
 
 
-def _engine(prefix: keras.Model, of_graph: str, rows: Rows, recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
+def _views(table: pd.DataFrame, fit: FitFolder, recipe: Recipe) -> list[tuple[pd.DataFrame, Rows, dict[str, Any]]]:
+    """Return, for each view, the rows that some fold trains on, as the view changes them."""
+    if recipe.augment is None or not recipe.train.views:
+        return []
+    splits = pd.read_csv(fit.run.splits, dtype=str, keep_default_na=False)
+    trained = table[table["id"].isin(splits.loc[splits["split"] == "train", "id"])]
+    positions = trained.index.to_numpy()
+    runfolder.write_atomically(fit.path / features.VIEWED, lambda file: np.save(file, positions))
+    rows, seed, changes = _all_rows(trained, recipe), seed_for(recipe.seed, "views"), recipe.augment
+    names = trained["id"].to_numpy()
+
+    def view(number: int) -> Rows:
+        def read(wanted: np.ndarray) -> np.ndarray:
+            pairs = zip(rows.read(wanted), names[wanted], strict=True)
+            return np.stack([augmentation.augment(image, changes, seed, number, name) for image, name in pairs])
+
+        return Rows(read, rows.shape, rows.labels)
+
+    made_of = {"changes": asdict(changes), "seed": seed}
+    return [(trained, view(number), {**made_of, "view": number}) for number in range(recipe.train.views)]
+
+
+def _engine(
+    prefix: keras.Model, of_graph: str, rows: Rows, count: int, recipe: Recipe, given: dict[str, Any]
+) -> dict[str, Any]:
     """Choose the engine once: a job that resumes keeps it, and so does every run that finds the same work here."""
     train, machine = recipe.train, Runtime(**given["runtime"])
-    asked = [of_graph, len(rows), train.engine, train.engine_precision, machine.settings(), runtime.processor()]
+    asked = [of_graph, count, train.engine, train.engine_precision, machine.settings(), runtime.processor()]
     name = hashlib.sha256(json.dumps([*asked, runtime.packages(), installed()]).encode()).hexdigest()[:24]
     kept = Path(given["cache"]) / "engines" / f"{name}.json"
     if not kept.is_file():
         images = rows.read(np.resize(np.arange(len(rows)), _BATCH))
-        found = choose(prefix, train.engine, train.engine_precision, machine.threads, images, len(rows))
+        found = choose(prefix, train.engine, train.engine_precision, machine.threads, images, count)
         runfolder.write_json(kept, asdict(found))
     return runfolder.read_json(kept)
+
+
+def _tell(file: Path, before: int, done: int) -> None:
+    file.write_text(f"{before + done}\n", encoding="utf-8")
 
 
 def _all_rows(table: pd.DataFrame, recipe: Recipe) -> Rows:

@@ -20,6 +20,7 @@ from keras_med.engines import Run
 _BLOCK = 1024
 _IN_MEMORY = 1024**3
 _PREFIX = "prefix.npz"
+VIEWED = "viewed.npy"  # in the job's folder: the positions in index.csv of the rows that views have
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Features:
     folder: of the cache; block-00000.npy holds the first 1,024 rows.
     shape: of one row.
     rows: of the table.
+    views: a folder each, where the features of the changed training images lie.
     """
 
     job: Path
     folder: Path
     shape: tuple[int, ...]
     rows: int
+    views: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, job: Path) -> "Features | None":
@@ -43,12 +46,23 @@ class Features:
         found = runfolder.read_json(job / "done.json")
         if not found["folder"]:
             return None
-        return cls(job, Path(found["folder"]), tuple(found["shape"]), int(found["rows"]))
+        views = tuple(Path(view) for view in found["views"])
+        return cls(job, Path(found["folder"]), tuple(found["shape"]), int(found["rows"]), views)
 
     def reader(self, positions: np.ndarray) -> Read:
         """Return a function that reads the features of the chosen rows, from memory where they fit."""
-        blocks = [open_stack(block) for block in sorted(self.folder.glob("block-*.npy"))]
-        if 4 * self.rows * int(np.prod(self.shape)) <= _IN_MEMORY:
+        return self._reader(self.folder, positions)
+
+    def view_readers(self, positions: np.ndarray) -> tuple[Read, ...]:
+        """Return a reader of the same rows for each view; they must be training rows of a fold."""
+        if not self.views:
+            return ()
+        at = np.searchsorted(np.load(self.job / VIEWED), positions)
+        return tuple(self._reader(view, at) for view in self.views)
+
+    def _reader(self, folder: Path, positions: np.ndarray) -> Read:
+        blocks = [open_stack(block) for block in sorted(folder.glob("block-*.npy"))]
+        if 4 * self.rows * int(np.prod(self.shape)) * (1 + len(self.views)) <= _IN_MEMORY:
             everything = np.concatenate([block.read(range(len(block))) for block in blocks])
             chosen = everything[positions]
             return lambda wanted: chosen[wanted]

@@ -225,3 +225,29 @@ def test_evaluate_equals_numpy_and_predict_keeps_the_order(count: int) -> None:
     assert found["loss"] == pytest.approx(np.mean((inputs - labels) ** 2), rel=1e-5)
     assert found["mean_absolute_error"] == pytest.approx(np.mean(np.abs(inputs - labels)), rel=1e-5)
     np.testing.assert_allclose(model.predict(pipeline.in_order(rows, 8), verbose=0), inputs, rtol=1e-6)
+
+
+def test_each_example_shows_one_of_its_views_in_each_epoch() -> None:
+    """Views 0 to 3 of row r hold r + 1000 * view; the plain inputs must not appear in training."""
+    count, views, epochs = 40, 4, 60
+    values = np.arange(count, dtype=np.float32)[:, None]
+
+    def reader(offset: float) -> pipeline.Read:
+        return lambda wanted: values[wanted] + np.float32(offset)
+
+    readers = [reader(1000.0 * (view + 1)) for view in range(views)]
+    names = [f"id{row}" for row in range(count)]
+    rows = Rows(reader(0), (1,), values, names, readers)
+    seen = np.zeros((count, views, epochs), int)
+    for step, (inputs, labels) in enumerate(pipeline.training(rows, 8, range(epochs), seed=3)):
+        for value, label in zip(np.asarray(inputs)[:, 0], np.asarray(labels)[:, 0], strict=True):
+            view = int((value - label) // 1000) - 1
+            assert value == label + 1000 * (view + 1), "an example is read from its own row of a view"
+            seen[int(label), view, step // 5] += 1
+    assert (seen.sum(axis=1) == 1).all(), "each row once an epoch"
+    share = seen.sum(axis=(0, 2)) / (count * epochs)
+    np.testing.assert_allclose(share, 0.25, atol=0.04)  # three deviations of 2,400 draws are 0.027
+    assert (seen.sum(axis=2) > 0).all(), "60 epochs show every view of a row, but once in 10^7 times"
+    later = next(iter(pipeline.training(rows, 8, range(30, 31), seed=3)))
+    again = next(iter(pipeline.training(rows, 8, range(30, 60), seed=3)))
+    np.testing.assert_array_equal(np.asarray(later[0]), np.asarray(again[0]))

@@ -32,7 +32,7 @@ from keras_med.report.card import write_card
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
-from keras_med.training import folds, runtime
+from keras_med.training import folds, preflight, runtime
 from keras_med.training.runtime import Runtime
 from keras_med.training.watching import CountWatch, EpochWatch
 
@@ -182,6 +182,9 @@ def _fits(begun: Experiment) -> list[str]:
     run, recipe = begun.run, begun.recipe
     table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
     plans = folds.fold_plans(recipe, table, with_test=begun.with_test)
+    if not begun.settings["smoke"]:
+        run_jobs([preflight.job(run, recipe, plans, _common(begun))])
+        preflight.tell(run, say)
     _train(begun, plans)
     if recipe.final is None:
         return list(plans)
@@ -223,7 +226,7 @@ def _figures(begun: Experiment, names: list[str]) -> None:
     start = plans[names[-1]].start
     found = {
         **summarise(scored, labels, scoring),
-        "checks": protocol_checks(recipe, parts, plans[start].fold if start else None),
+        "checks": [*protocol_checks(recipe, parts, plans[start].fold if start else None), *preflight.checks(run)],
         "patients_known": begun.settings["patients_known"],
         "shared_patients": begun.settings["shared_patients"],
         "times": {name: round(seconds, 1) for name, seconds in begun.seconds.items()},

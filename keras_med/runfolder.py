@@ -61,6 +61,10 @@ class RunFolder:
         return self.fits / "features"
 
     @property
+    def preflight(self) -> Path:
+        return self.path / "preflight.json"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 

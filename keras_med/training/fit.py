@@ -41,7 +41,7 @@ def run_fit(folder: Path) -> None:
     examples = Examples(fit.run, plan.fold, recipe, features, most=plan.examples)
     with runtime.scope(machine):
         model = build_model(recipe, examples, given, features)
-        _take_prefix(model, fit.run.features)
+        take_prefix(model, fit.run.features)
         trained = network.trained_on(model)
         steps = _steps(examples, plan, recipe)
         trained.compile(network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=False)
@@ -77,7 +77,7 @@ def build_model(recipe: Recipe, examples: Examples, given: dict[str, Any], featu
     return parts[1]
 
 
-def _take_prefix(model: keras.Model, job: Path) -> None:
+def take_prefix(model: keras.Model, job: Path) -> None:
     """Give a frozen prefix that stays in the network the weights that the features job kept instead of features."""
     parts = split_frozen(model) if "reason" in runfolder.read_json(job / "done.json") else None
     if parts is not None:

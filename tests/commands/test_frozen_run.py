@@ -95,3 +95,11 @@ def test_views_without_changes_are_refused(command: Command, stripes: Path, tmp_
     made = command("run", "frozen.py", "--data", stripes / "data")
     assert made.returncode == 2
     assert "train.views=3 keeps the features of changed images; this recipe changes none." in made.stderr
+
+
+def test_the_preflight_says_what_is_ahead_and_leaves_its_file(run: tuple[RunFolder, str]) -> None:
+    folder, said = run
+    found = json.loads(folder.preflight.read_text())
+    assert found["checks"] == []
+    assert "preflight: first loss" in said
+    assert f"preflight: {found['seconds_a_step']:.3g} s a step, so at most about" in said

@@ -78,9 +78,8 @@ def prepared(image: np.ndarray) -> np.ndarray:
 
 
 def table_of(images: list[np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
-    resized = [prepared(image) for image in images]
-    table = pd.DataFrame([hashes.fingerprint(*both) for both in zip(images, resized, strict=True)])
-    return table.assign(id=[str(row) for row in range(len(table))]), np.stack([hashes.thumbnail(p) for p in resized])
+    found, thumbnails = zip(*(hashes.describe(image, prepared(image)) for image in images), strict=True)
+    return pd.DataFrame(found).assign(id=[str(row) for row in range(len(found))]), np.stack(thumbnails)
 
 
 def planted(name: str, images: list[np.ndarray]) -> list[str]:
@@ -120,7 +119,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     sets = pictures(os.environ.get("KERAS_MED_REAL_DATA", ""), given.pictures)
     first = next(iter(sets.values()))
-    codes = [hashes.perceptual_hash(prepared(image)) for image in first if image.std() > 0]
+    codes = [hashes.perceptual_hash(hashes.shrunk(prepared(image))) for image in first if image.std() > 0]
     print(compared(np.array(codes, np.uint64), given.hashes), flush=True)
     print(f"{'set':18} {'copy':18} {'found':>12}  {'share':>6}  strangers")
     for name, images in sets.items():

@@ -26,8 +26,10 @@ def number(value: object, default: float) -> float:
 
 def items(dataset: pydicom.Dataset | None, keyword: str) -> list[pydicom.Dataset]:
     """Return the items of a sequence, none where it is absent or damaged."""
+    if dataset is None:
+        return []
     try:
-        value = None if dataset is None else dataset.get(keyword)
+        value = dataset.get(keyword)
         return [item for item in value or () if isinstance(item, pydicom.Dataset)]
     except Exception:  # pydicom parses a sequence when it is first looked at, and may raise anything
         return []

@@ -116,8 +116,7 @@ def _read_row(row: dict[Any, Any], image: Image) -> tuple[np.ndarray | None, np.
     place = int(row["row"]) if row.get("row", "") != "" else None
     try:
         stored, values = pixels.read(Path(row["path"]), place, image)
-        found = hashes.fingerprint(pixels.pack(stored.array, 16), values)  # alike for an 8-bit copy of 16 bits
-        thumbnail = hashes.thumbnail(values)
+        found, thumbnail = hashes.describe(pixels.pack(stored.array, 16), values)  # alike for 8 bits and 16
     except DataError as error:
         if not os.access(row["path"], os.R_OK):
             return _excluded(UNOPENED)

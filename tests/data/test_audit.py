@@ -26,12 +26,13 @@ def prepared(pictures: list[np.ndarray], **columns: object) -> tuple[pd.DataFram
     """Return what prepare hands over, with random names, one size and labels that follow nothing."""
     names = np.random.default_rng(5).permutation(len(pictures))
     grey = [image if image.ndim == 3 else image[..., None] for image in pictures]
-    table = pd.DataFrame([hashes.fingerprint(image, image.astype(np.float32)) for image in grey])
+    found, thumbnails = zip(*(hashes.describe(image, image) for image in grey), strict=True)
+    table = pd.DataFrame(found)
     ids = [f"{name:04d}" for name in names]
     table = table.assign(id=ids, path=[f"/data/{name}.png" for name in ids], width=64, height=64, channels=1, bits=8)
     table = table.assign(label=np.random.default_rng(6).permutation(np.arange(len(pictures)) % 2))
     table = table.assign(patient=[f"p{number}" for number in range(len(pictures))], **columns)
-    return table, np.stack([hashes.thumbnail(image) for image in grey])
+    return table, np.stack(thumbnails)
 
 
 def names(found) -> dict[str, tuple[str, int, bool]]:
@@ -275,9 +276,12 @@ def real(pattern: str) -> tuple[pd.DataFrame, np.ndarray]:
     stored = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]
     stored = [image if image.ndim == 2 else image[..., :3] for image in stored]
     resized = [cv2.resize(image.astype(np.float32), (224, 224), interpolation=cv2.INTER_AREA) for image in stored]
-    table = pd.DataFrame([hashes.fingerprint(*both) for both in zip(stored, resized, strict=True)])
-    table = table.assign(id=[path.relative_to(REAL).as_posix() for path in paths], path=[str(path) for path in paths])
-    return table, np.stack([hashes.thumbnail(image) for image in resized])
+    described = [hashes.describe(one, small.reshape(224, 224, -1)) for one, small in zip(stored, resized, strict=True)]
+    found, thumbnails = zip(*described, strict=True)
+    table = pd.DataFrame(found).assign(
+        id=[path.relative_to(REAL).as_posix() for path in paths], path=[str(path) for path in paths]
+    )
+    return table, np.stack(thumbnails)
 
 
 @needs_real_data

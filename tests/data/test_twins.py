@@ -15,9 +15,10 @@ def picture(seed: int, size: int = 128) -> np.ndarray:
 
 def prepared(pictures: list[np.ndarray], **columns: list) -> tuple[pd.DataFrame, np.ndarray]:
     resized = [cv2.resize(image, (96, 96), interpolation=cv2.INTER_AREA)[..., None] for image in pictures]
-    table = pd.DataFrame([hashes.fingerprint(image, small) for image, small in zip(pictures, resized, strict=True)])
-    table.insert(0, "id", [f"image{number}" for number in range(len(table))])
-    return table.assign(**columns), np.stack([hashes.thumbnail(small) for small in resized])
+    described = [hashes.describe(image, small) for image, small in zip(pictures, resized, strict=True)]
+    found, thumbnails = zip(*described, strict=True)
+    table = pd.DataFrame({"id": [f"image{number}" for number in range(len(found))]}).join(pd.DataFrame(found))
+    return table.assign(**columns), np.stack(thumbnails)
 
 
 def joined(found: twins.Twins) -> set[tuple[int, int, str]]:
@@ -119,7 +120,8 @@ def test_too_few_hashes_propose_nothing(count):
 
 
 def test_alignment_finds_a_small_crop_and_keeps_strangers_apart():
-    first = picture(3)
+    first, stranger = picture(3), picture(4)
     crop = cv2.resize(first[4:-4, 4:-4], (128, 128), interpolation=cv2.INTER_LINEAR)
-    assert twins.aligned_correlation(hashes.thumbnail(first), hashes.thumbnail(crop)) > 0.95
-    assert twins.aligned_correlation(hashes.thumbnail(first), hashes.thumbnail(picture(4))) < 0.8
+    small = [hashes.thumbnail(hashes.shrunk(image[..., None])) for image in (first, crop, stranger)]
+    assert twins.aligned_correlation(small[0], small[1]) > 0.95
+    assert twins.aligned_correlation(small[0], small[2]) < 0.8

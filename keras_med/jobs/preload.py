@@ -1,5 +1,6 @@
 """Imported by the fork server once: the modules that every job of this program needs."""
 
+import gc
 import importlib
 import os
 
@@ -13,3 +14,6 @@ finally:
     os.dup2(_screen, 2)
     os.close(_screen)
     os.close(_nowhere)
+
+gc.collect()
+gc.freeze()  # a collection in a child would touch, and so copy, the memory of all that was imported

@@ -75,6 +75,23 @@ def test_the_scale_of_rescaled_values_is_of_the_slope(tmp_path):
     np.testing.assert_allclose(grey(path), [[63.75, 191.25]])
 
 
+@pytest.mark.parametrize(
+    ("pixels", "intercept"),
+    [
+        (np.array([[0, 255]], np.uint8), -1024),
+        (np.array([[40000, 65535]], np.uint16), -40000),  # fits 16 bits with a sign only after the shift
+        (np.array([[0, 65535]], np.uint16), -1024),  # does not
+        (np.array([[-32768, 32767]], np.int16), -1),
+        (np.array([[-32768, -1]], np.int16), 32768),
+        (np.array([[5, 6]], np.int16), 0.5),
+    ],
+)
+def test_an_intercept_moves_values_of_any_type(tmp_path, pixels, intercept):
+    path = write(tmp_path / "a.dcm", pixels, RescaleSlope=1, RescaleIntercept=intercept)
+    measured = dicom.measure(path).array[0, ..., 0]
+    np.testing.assert_array_equal(measured, pixels.astype(float) + intercept)
+
+
 def test_twelve_bit_wraparound_is_repaired_and_noted(tmp_path):
     # air of -1000 HU was stored as 3096, that is -1000 + 4096; water is 0, bone 1000
     pixels = np.array([[3096, 0, 1000, 4095]], np.uint16)

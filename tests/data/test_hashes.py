@@ -37,6 +37,28 @@ def test_equal_pixels_have_equal_hashes_and_one_grey_level_changes_them():
     assert changed["flip_hash"] != same["flip_hash"]
 
 
+def test_pictures_with_the_same_sums_over_rows_and_columns_differ():
+    image = np.random.default_rng(0).integers(0, 200, (64, 48, 1), np.uint8)
+    other = image.copy()
+    other[np.ix_([3, 9], [5, 40])] += np.array([[1, -1], [-1, 1]]).astype(np.uint8)[..., None]
+    np.testing.assert_array_equal(other.sum(axis=0), image.sum(axis=0))
+    np.testing.assert_array_equal(other.sum(axis=1), image.sum(axis=1))
+    found, changed = fingerprint(image, image), fingerprint(other, other)
+    assert changed["pixel_hash"] != found["pixel_hash"]
+    assert changed["flip_hash"] != found["flip_hash"]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("shape", [(40, 40, 1), (40, 30, 3), (20, 20, 6, 1), (20, 12, 6, 2)])
+def test_all_turns_of_a_picture_of_any_type_share_the_flip_hash(shape, kind):
+    image = (np.random.default_rng(0).random(shape) * 200).astype(kind)
+    turns = [np.ascontiguousarray(hashes.turned(image, turn)) for turn in range(8)]
+    turns += [turned[:, :, ::-1] for turned in turns if turned.ndim == 4]
+    found = [fingerprint(turned, turned.astype(np.float32)) for turned in turns]
+    assert len({one["flip_hash"] for one in found}) == 1
+    assert len({one["pixel_hash"] for one in found}) == len(turns)
+
+
 def test_the_shape_belongs_to_the_hash():
     flat = np.arange(12, dtype=np.uint8)
     wide, wider = flat.reshape(3, 4, 1), flat.reshape(2, 6, 1)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -48,3 +49,17 @@ def test_a_wide_volume_grows_in_depth():
 def test_a_size_of_other_axes_is_refused():
     with pytest.raises(ValueError, match="one length for each axis"):
         resize(np.zeros((4, 4, 1), np.float32), (2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "way"),
+    [
+        ((512, 400, 1), (180, 180), cv2.INTER_AREA),
+        ((300, 310, 3), (224, 299), cv2.INTER_AREA),
+        ((28, 30, 1), (224, 100), cv2.INTER_LINEAR),
+    ],
+)
+def test_pictures_are_resized_as_opencv_does(shape, size, way):
+    array = np.random.default_rng(0).random(shape, np.float32) * 255
+    wanted = cv2.resize(array, size[::-1], interpolation=way).reshape(*size, shape[2])
+    np.testing.assert_allclose(resize(array, size), wanted, atol=1e-3)

@@ -4,15 +4,18 @@ import argparse
 import errno
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, NoReturn
 
 from keras_med.errors import EnvironmentProblem, RecipeError, UserError
 
 INTERRUPTED = 130
+_TELL = 30.0  # seconds between two lines of progress where no bar can be drawn
 _BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -131,8 +134,17 @@ def told_in(log: Path) -> Iterator[IO[str]]:
             sys.stderr = screen
 
 
+def pace(done: int, total: int, seconds: float) -> str:
+    """Say how fast so many of a total were done, and how long the others will take."""
+    if done < 1 or seconds <= 0:
+        return ""
+    each = seconds / done
+    speed = f"{1 / each:,.0f} a second" if each < 1 else f"{each:.1f} s each"
+    return f"{speed}, {timedelta(seconds=round((total - done) * each))} left"
+
+
 class Counter:
-    """Progress of something that can be counted: a bar on a terminal, one line at the end elsewhere."""
+    """Progress of something that can be counted: a bar on a terminal; elsewhere and in the log a line now and then."""
 
     def __init__(self, what: str, total: int) -> None:
         from rich.console import Console
@@ -142,15 +154,17 @@ class Counter:
             Progress,
             TextColumn,
             TimeElapsedColumn,
-            TimeRemainingColumn,
         )
 
         screen = sys.stderr.screen if isinstance(sys.stderr, _Both) else sys.stderr
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(file=screen)
-        self._bar = Progress(*columns, *times, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._bar.add_task(what, total=total)
+        pace_column = TextColumn("{task.fields[pace]}")
+        self._bar = Progress(*columns, pace_column, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._bar.add_task(what, total=total, pace="")
+        self._what, self._total = what, total
+        self._first: int | None = None  # what was done already when this began
+        self._begun = self._told = time.monotonic()
 
     def __enter__(self) -> "Counter":
         self._bar.start()
@@ -160,17 +174,28 @@ class Counter:
         self._bar.stop()
 
     def reach(self, done: int) -> None:
-        """Show that so many are done."""
-        self._bar.update(self._task, completed=done)
+        """Show that so many are done, how fast it goes and what time is left."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._begun = done, now
+        told = pace(done - self._first, self._total - self._first, now - self._begun)
+        self._bar.update(self._task, completed=done, pace=told)
+        if told and now - self._told >= _TELL:
+            self._told = now
+            self._log(f"{self._what}: {done:,} of {self._total:,}, {told}")
 
     def note(self, line: str) -> None:
         """Write a line above the bar."""
+        if not self._bar.disable:
+            self._bar.console.print(line, highlight=False, markup=False)
+        self._log(line)
+
+    def _log(self, line: str) -> None:
+        """Write a line where there is no bar."""
         if self._bar.disable:
             say(line)
-        else:
-            self._bar.console.print(line, highlight=False, markup=False)
-            if isinstance(sys.stderr, _Both):
-                sys.stderr.file.write(line + "\n")
+        elif isinstance(sys.stderr, _Both):
+            sys.stderr.file.write(line + "\n")
 
 
 class _Both:

@@ -70,6 +70,26 @@ def test_a_counter_off_a_terminal_writes_its_notes_as_lines(monkeypatch: pytest.
     assert screen.getvalue() == "epoch 1\n"
 
 
+def test_progress_is_told_with_rate_and_time_left() -> None:
+    assert terminal.pace(2000, 752_000, 2.0) == "1,000 a second, 0:12:30 left"
+    assert terminal.pace(3, 5, 30.0) == "10.0 s each, 0:00:20 left"
+    assert terminal.pace(0, 5, 30.0) == ""
+
+
+def test_a_long_count_off_a_terminal_is_told_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, screen = [0.0], io.StringIO()
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(sys, "stderr", screen)
+    with terminal.Counter("reading", 110) as counter:
+        for seconds, done in ((0.0, 10), (20.0, 30), (40.0, 50), (60.0, 70), (80.0, 90)):
+            clock[0] = seconds
+            counter.reach(done)  # the first 10 were done by an earlier program: the rate is 1 a second
+    assert screen.getvalue().splitlines() == [
+        "reading: 50 of 110, 1.0 s each, 0:01:00 left",
+        "reading: 90 of 110, 1.0 s each, 0:00:20 left",
+    ]
+
+
 def test_what_is_said_also_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.told_in(tmp_path / "run.log"):
         terminal.say("one line")

@@ -158,6 +158,8 @@ def _turn_by_pixels(planes: np.ndarray) -> int:
         views |= {8 + turn: view[..., ::-1] for turn, view in views.items()}
     shape = min(view.shape for view in views.values())
     turns = [turn for turn, view in views.items() if view.shape == shape]
+    if planes.min() == planes.max():  # black slices are many, and all their turns the same
+        return turns[0]
     start, rows = 0, 1
     while len(turns) > 1 and start < shape[1]:  # a few rows decide; blocks double for pictures with wide borders
         blocks = {turn: views[turn][:, start : start + rows].tobytes() for turn in turns}

@@ -22,7 +22,7 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.data import hashes, png_tree
-from keras_med.data.shards import FOUND, MAKE_SHARD, STORED, Deaths, image_settings, unusable
+from keras_med.data.shards import FOUND, MAKE_SHARD, STORED, Deaths, image_settings, rows_begun, unusable
 from keras_med.errors import DataError, RunFailed, five_of
 from keras_med.jobs.job import DONE, LOG, Job
 from keras_med.jobs.loop import run_jobs
@@ -60,7 +60,7 @@ def prepare(
 
     Args:
         at_once: processes side by side.
-        reached: called with the number of rows whose shard is done.
+        reached: called with the number of rows that are done.
     """
     table = _with_rows(table.sort_values("id", kind="stable").reset_index(drop=True))
     told = _told(table)
@@ -168,15 +168,17 @@ def _make(
         if not job.done:
             _write_input(job.folder, table.loc[rows], image)
             waiting[job] = waiting.get(job, 0) + len(rows)
-    finished = len(table) - sum(waiting.values())
+    finished, most = len(table) - sum(waiting.values()), 0
 
-    def watch(_: Sequence[Path]) -> None:
-        nonlocal finished
+    def watch(running: Sequence[Path]) -> None:
+        nonlocal finished, most
         for job in [job for job in waiting if job.done]:
             finished += waiting.pop(job)
         if reached is not None:
-            reached(finished)
+            most = max(most, finished + sum(rows_begun(job.folder) for job in waiting if job.folder in running))
+            reached(most)
 
+    watch(())
     _run(list(waiting), at_once, watch)
 
 

@@ -49,6 +49,14 @@ def make_shard(folder: Path) -> None:
         raise unusable(error, folder) from None
 
 
+def rows_begun(folder: Path) -> int:
+    """Return how many rows the process of a shard has done."""
+    try:
+        return int((folder / READING).read_bytes())
+    except (OSError, ValueError):  # it has not begun, or has just ended
+        return 0
+
+
 def image_settings(image: Image) -> dict[str, Any]:
     """Return what shapes a prepared array."""
     return {"size": image.size, "values": image.values, "channels": image.channels}

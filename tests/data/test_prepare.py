@@ -90,6 +90,7 @@ def test_a_second_time_nothing_is_read_or_written(tmp_path):
     told = []
     second = prepare.prepare(table, IMAGE, tmp_path / "cache", reached=told.append)
     assert written(second) == before
+    assert told == [5]
     pd.testing.assert_frame_equal(second.table, first.table)
     np.testing.assert_array_equal(second.thumbnails, first.thumbnails)
     assert prepare.manifest_hash(second) == prepare.manifest_hash(first)

@@ -5,6 +5,7 @@ pydicom and its decoders, after the sizes that the header and each compressed fr
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -200,6 +201,16 @@ def _syntax(dataset: pydicom.Dataset, where: str) -> UID:
         dataset.file_meta = meta = pydicom.dataset.FileMetaDataset()
     meta.TransferSyntaxUID = UID(IMPLICIT if implicit else EXPLICIT)
     return meta.TransferSyntaxUID
+
+
+def decoders() -> dict[str, bool]:
+    """Return every transfer syntax of pixels by its name, and whether it can be decoded here."""
+    names = [uid for uid in pydicom.uid.AllTransferSyntaxes if uid not in pydicom.uid.PrivateTransferSyntaxes]
+    found = {}
+    for uid in names:
+        with suppress(NotImplementedError):  # of video and the like, which is no picture
+            found[uid.name] = uid in NATIVE or get_decoder(uid).is_available
+    return found
 
 
 def _decoder(syntax: UID, where: str) -> Decoder:

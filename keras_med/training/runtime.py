@@ -119,13 +119,13 @@ def probe(folder: Path) -> None:
         raise RecipeError(f"A batch of {batch} cannot be shared by {count} devices evenly.", remedy=remedy)
     name = _device_name(runtime)
     line = (
-        f"batch {batch} = {count} x {batch // count}, float32, {count} x {name}, {runtime.threads or _cores()} threads"
+        f"batch {batch} = {count} x {batch // count}, float32, {count} x {name}, {runtime.threads or cores()} threads"
     )
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "packages": packages(),
         "replicas": count,
@@ -134,6 +134,13 @@ def probe(folder: Path) -> None:
     }
     runfolder.write_json(run.environment, found)
     runfolder.write_json(folder / "done.json", {"line": line})
+
+
+def visible_gpus() -> int:
+    """Count the GPUs that TensorFlow sees; asking starts nothing."""
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
 
 
 def packages() -> dict[str, str]:
@@ -208,5 +215,6 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,8 +5,9 @@ files are not quantised to 256 levels and 8-bit ones take no more room than they
 """
 
 import functools
-from collections.abc import Sequence
+import math
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
@@ -61,15 +62,52 @@ def unpack(stored: np.ndarray) -> np.ndarray:
     return stored.astype(np.float32)
 
 
-def save(file: Path, pictures: Sequence[np.ndarray]) -> None:
-    """Save packed pictures as one array without holding them twice; where some have 16 bits, all get them."""
-    kind = np.result_type(*pictures)
-    header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False}
-    with file.open("wb") as opened:
-        np.lib.format.write_array_header_1_0(opened, {**header, "shape": (len(pictures), *pictures[0].shape)})
-        for picture in pictures:
-            alike = picture if picture.dtype == kind else pack(unpack(picture), 16)
-            opened.write(np.ascontiguousarray(alike).data)
+class Packed:
+    """Packed pictures written one after another as one `.npy` array; where some have 16 bits, all get them."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Begin in an empty file, open for reading and writing."""
+        self._file = file
+        self._shape: tuple[int, ...] = ()
+        self._kind: np.dtype = np.dtype(np.uint8)
+        self.count = 0
+
+    def add(self, picture: np.ndarray) -> None:
+        """Write the next picture; all have the shape of the first."""
+        if self.count == 0:
+            self._shape, self._kind = picture.shape, picture.dtype
+            self._write_header()
+        if picture.dtype.itemsize > self._kind.itemsize:
+            self._widen()
+        alike = picture if picture.dtype == self._kind else _widened(picture)
+        self._file.write(np.ascontiguousarray(alike).data)
+        self.count += 1
+
+    def finish(self) -> None:
+        """Write the header again, with the number of pictures; NumPy leaves room for it."""
+        self._write_header()
+        self._file.flush()
+
+    def _write_header(self) -> None:
+        header = {"descr": np.lib.format.dtype_to_descr(self._kind), "fortran_order": False}
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(self._file, {**header, "shape": (self.count, *self._shape)})
+
+    def _widen(self) -> None:
+        """Give the pictures that are written 16 bits, from the last to the first, which overwrites none too early."""
+        size = math.prod(self._shape)
+        begin = self._file.tell() - self.count * size
+        for place in range(self.count - 1, -1, -1):
+            self._file.seek(begin + place * size)
+            shallow = np.frombuffer(self._file.read(size), np.uint8)
+            self._file.seek(begin + 2 * place * size)
+            self._file.write(_widened(shallow).data)
+        self._kind = np.dtype(np.uint16)
+        self._file.seek(begin + 2 * self.count * size)
+
+
+def _widened(picture: np.ndarray) -> np.ndarray:
+    return picture.astype(np.uint16) * np.uint16(_FINE)
 
 
 @functools.lru_cache(maxsize=4096)

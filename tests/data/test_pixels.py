@@ -32,13 +32,23 @@ def test_eight_bits_stay_eight_bits_and_exact():
     np.testing.assert_array_equal(pixels.unpack(packed), values)
 
 
+def saved(file: Path, pictures: list[np.ndarray]) -> np.ndarray:
+    with file.open("w+b") as opened:
+        packed = pixels.Packed(opened)
+        for picture in pictures:
+            packed.add(picture)
+        packed.finish()
+    return np.load(file)
+
+
 def test_pictures_of_both_depths_are_saved_as_16_bits(tmp_path):
     shallow = np.array([[[0], [1]], [[128], [255]]], np.uint8)
     deep = np.array([[[0], [1]], [[40000], [65535]]], np.uint16)
-    pixels.save(tmp_path / "images.npy", [shallow, deep])
-    found = np.load(tmp_path / "images.npy")
+    wide = [[[0], [257]], [[32896], [65535]]]  # of `shallow`: times 257, so that 255 becomes 65535
+    assert saved(tmp_path / "shallow.npy", [shallow, shallow]).dtype == np.uint8
+    found = saved(tmp_path / "images.npy", [shallow, shallow + 0, shallow, deep, shallow])
     assert found.dtype == np.uint16
-    np.testing.assert_array_equal(found, [shallow.astype(np.uint16) * 257, deep])  # 255 -> 65535
+    np.testing.assert_array_equal(found, [wide, wide, wide, deep, wide])
     np.testing.assert_array_equal(
         pixels.read_input(str(tmp_path / "images.npy"), 0, False, Image(size=(2, 2))), shallow
     )
@@ -103,7 +113,7 @@ def test_a_picture_where_a_volume_is_wanted_is_refused_with_the_remedy(tmp_path)
 def test_many_arrays_leave_no_file_open(tmp_path):
     image, open_files = Image(size=(2, 2)), Path("/proc/self/fd")
     for number in range(40):
-        pixels.save(tmp_path / f"{number}.npy", [np.full((2, 2, 1), number, np.uint8)])
+        saved(tmp_path / f"{number}.npy", [np.full((2, 2, 1), number, np.uint8)])
     before = len(list(open_files.iterdir()))
     values = [pixels.read_input(str(tmp_path / f"{number}.npy"), 0, False, image)[0, 0, 0] for number in range(40)]
     assert values == list(range(40))

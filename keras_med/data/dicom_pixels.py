@@ -104,10 +104,16 @@ def _load_plain(file: IO[bytes], found: Scan, frame: int | None, where: str) -> 
     array = np.fromfile(file, kind, wanted * count)
     if len(array) < wanted * count:
         _check_length(len(array) * kind.itemsize, wanted * count * kind.itemsize, where)
-    if stored < allocated:  # what is above the stored bits may be overlays, or the sign
+    if stored < allocated and _exceeds(array, stored):  # what is above may be overlays, or the sign
         np.left_shift(array, allocated - stored, out=array)
         np.right_shift(array, allocated - stored, out=array)
     return Stored(array=array.reshape(wanted, rows, columns, samples), tags=found.tags, bits=stored)
+
+
+def _exceeds(array: np.ndarray, bits: int) -> bool:
+    """Say whether a value needs more bits than are stored; to look costs a quarter of cutting them off."""
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if array.dtype.kind == "i" else (0, 2**bits - 1)
+    return bool(array.size) and (int(array.min()) < low or int(array.max()) > high)
 
 
 def _load_any(path: Path, frame: int | None) -> Stored:

@@ -29,9 +29,10 @@ def read_picture(
         dimensions: 2 or 3, what an array of three axes means: (height, width, channels) or (height, width, depth).
         key: the array of a `.npz` file that holds several.
     """
-    if path.is_dir():
+    try:
+        head = _first_bytes(path)
+    except IsADirectoryError:
         return volume.read_series(sorted(file for file in path.iterdir() if file.is_file()), values)
-    head = _first_bytes(path)
     if head.startswith((PNG, JPEG, *TIFFS)):
         return _scaled(raster.read(path), values, path)
     if head.startswith(b"\x93NUMPY"):
@@ -50,6 +51,8 @@ def _first_bytes(path: Path) -> bytes:
     try:
         with path.open("rb", buffering=0) as file:
             return file.read(256)
+    except IsADirectoryError:
+        raise
     except OSError as error:
         raise unreadable(error, path.name) from None
 

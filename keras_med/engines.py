@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +31,7 @@ INSTALL = 'pip install "keras_med[onnx]"'
 _NEEDS = {TENSORFLOW: ("tensorflow",), ONNXRUNTIME: ("onnxruntime", "tf2onnx"), OPENVINO: ("openvino",)}
 _CONVERSION = {OPENVINO: 2.0, ONNXRUNTIME: 12.0}  # seconds, of an EfficientNetB2; tried in this order
 _WORTH = 3  # an engine is tried where the work left takes so many times its conversion
+_SHORT = 0.2  # seconds that are measured at least
 _OPSET = 17
 
 
@@ -86,26 +88,50 @@ def check(name: Name, precision: Precision, backend: str) -> None:
         raise EnvironmentProblem(f"{wanted} needs {', '.join(missing)}, which is not installed.", remedy=INSTALL)
 
 
-def compiled(model: "keras.Model", engine: Engine, batch: int | None = None) -> Run:
-    """Return the model, in inference mode, as a function of one batch.
+class Compiler:
+    """One network for every engine: its graph is traced once, and the function of each engine is made once.
 
     Args:
         model: with one input and one output.
         batch: of every call, where it is always the same: a known size is faster; None for any.
     """
-    import keras
 
-    if engine.name == OPENVINO:
-        return _openvino(_frozen(model, batch), engine)
-    if engine.name == ONNXRUNTIME:
-        return _onnxruntime(_frozen(model, batch), engine)
-    if engine.name == TENSORFLOW == keras.backend.backend():
-        return _tensorflow(_frozen(model, batch))
-    return lambda images: keras.ops.convert_to_numpy(model.predict_on_batch(images))
+    def __init__(self, model: "keras.Model", batch: int | None = None) -> None:
+        self._model = model
+        self._batch = batch
+        self._made: dict[Engine, Run] = {}
+
+    def run(self, engine: Engine) -> Run:
+        """Return the network, in inference mode, as a function of one batch."""
+        if engine not in self._made:
+            self._made[engine] = self._run(engine)
+        return self._made[engine]
+
+    def _run(self, engine: Engine) -> Run:
+        import keras
+
+        if engine.name == OPENVINO:
+            return _openvino(self._frozen, engine)
+        if engine.name == ONNXRUNTIME:
+            return _onnxruntime(self._frozen, engine)
+        if engine.name == TENSORFLOW == keras.backend.backend():
+            return _tensorflow(self._frozen)
+        return lambda images: keras.ops.convert_to_numpy(self._model.predict_on_batch(images))
+
+    @cached_property
+    def _frozen(self) -> Any:
+        """Trace the model with its weights as constants of the graph, which every engine folds."""
+        import tensorflow as tf
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        shape = (self._batch, *self._model.inputs[0].shape[1:])
+        traced = tf.function(lambda images: self._model(images, training=False), jit_compile=False, autograph=False)
+        concrete = traced.get_concrete_function(tf.TensorSpec(shape, tf.float32, "pixels"))
+        return convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
 
 
 def choose(
-    model: "keras.Model", name: Name, precision: Precision, threads: int | None, images: np.ndarray, rows: int
+    compiler: Compiler, name: Name, precision: Precision, threads: int | None, images: np.ndarray, rows: int
 ) -> Choice:
     """Choose the engine: the one that was named, or the fastest in a short trial; never one with other numbers.
 
@@ -119,17 +145,17 @@ def choose(
     plain = name == "auto" and precision == "float32"
     if own.name != TENSORFLOW or name == TENSORFLOW or (plain and _on_gpu()):
         return Choice(engine=own, rates={})
-    reference = compiled(model, own, len(images))
+    reference = compiler.run(own)
     expected = reference(images)
     if precision == "bfloat16":
-        return _half(model, replace(own, name=OPENVINO, precision=precision), images, expected)
+        return _half(compiler, replace(own, name=OPENVINO, precision=precision), images, expected)
     rates = {TENSORFLOW: _rate(reference, images)}
     problems, best = [], own
     for other in _CONVERSION if name == "auto" else (name,):
         if name == "auto" and (other not in installed() or rows / rates[best.name] < _WORTH * _CONVERSION[other]):
             continue
         trial = replace(own, name=other)
-        rate, problem = _tried(model, trial, images, expected)
+        rate, problem = _tried(compiler, trial, images, expected)
         if problem:
             problems.append(problem)
             continue
@@ -147,10 +173,10 @@ def difference(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.max(np.abs(wide - found) / np.maximum(1, np.abs(wide)), initial=0.0))
 
 
-def _tried(model: "keras.Model", engine: Engine, images: np.ndarray, expected: np.ndarray) -> tuple[float, str]:
+def _tried(compiler: Compiler, engine: Engine, images: np.ndarray, expected: np.ndarray) -> tuple[float, str]:
     """Return the engine's images a second, and what is wrong with it; a failing engine is no failing run."""
     try:
-        run = compiled(model, engine, len(images))
+        run = compiler.run(engine)
         far = difference(expected, run(images))
     except Exception as error:
         told = str(error).strip().splitlines() or [type(error).__name__]
@@ -160,18 +186,18 @@ def _tried(model: "keras.Model", engine: Engine, images: np.ndarray, expected: n
     return _rate(run, images), ""
 
 
-def _half(model: "keras.Model", engine: Engine, images: np.ndarray, expected: np.ndarray) -> Choice:
+def _half(compiler: Compiler, engine: Engine, images: np.ndarray, expected: np.ndarray) -> Choice:
     """Say how far bfloat16 is off, instead of holding it to a bound that it cannot keep."""
-    run = compiled(model, engine, len(images))
+    run = compiler.run(engine)
     far = difference(expected, run(images))
     told = f"bfloat16, as asked: features differ from float32 by up to {far:.2g}."
     return Choice(engine=engine, rates={engine.name: _rate(run, images)}, told=told)
 
 
 def _rate(run: Run, images: np.ndarray) -> float:
-    """Time two calls after the first and return images a second of the faster."""
-    seconds = []
-    for _ in range(2):
+    """Time a call after the first and return images a second; of short calls the fastest of some counts."""
+    seconds, begun = list[float](), time.perf_counter()
+    while not seconds or time.perf_counter() - begun < _SHORT:
         started = time.perf_counter()
         run(images)
         seconds.append(time.perf_counter() - started)
@@ -182,17 +208,6 @@ def _on_gpu() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.get_visible_devices("GPU"))
-
-
-def _frozen(model: "keras.Model", batch: int | None) -> Any:
-    """Trace the model once with its weights as constants of the graph, which every engine folds."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    shape = (batch, *model.inputs[0].shape[1:])
-    traced = tf.function(lambda images: model(images, training=False), jit_compile=False, autograph=False)
-    concrete = traced.get_concrete_function(tf.TensorSpec(shape, tf.float32, "pixels"))
-    return convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
 
 
 def _tensorflow(frozen: Any) -> Run:

@@ -46,7 +46,7 @@ def test_an_engine_gives_tensorflows_numbers(build: Any, name: str) -> None:
     expected = model.predict(given, verbose=0)
     assert np.ptp(expected) > 4, "the check would pass on numbers that are all alike"
     for batch in (4, None):
-        run = engines.compiled(model, Engine(name=name, threads=1), batch)
+        run = engines.Compiler(model, batch).run(Engine(name=name, threads=1))
         first, second = run(given), run(given[::-1].copy())
         assert first.dtype == np.float32
         assert engines.difference(expected, first) <= 1e-4
@@ -56,7 +56,7 @@ def test_an_engine_gives_tensorflows_numbers(build: Any, name: str) -> None:
 def test_the_frozen_graph_of_tensorflow_gives_the_models_numbers() -> None:
     model = flat()
     given = images(model)
-    found = engines.compiled(model, Engine(threads=1), 4)(given)
+    found = engines.Compiler(model, 4).run(Engine(threads=1))(given)
     assert engines.difference(model.predict(given, verbose=0), found) <= 1e-5
 
 
@@ -82,7 +82,7 @@ def chosen(monkeypatch: pytest.MonkeyPatch, other: Any, name: engines.Name = "au
     monkeypatch.setattr(engines, "installed", lambda: ["tensorflow", "openvino"])
     monkeypatch.setattr(engines, "_tensorflow", lambda frozen: slow(plain(frozen)))
     monkeypatch.setattr(engines, "_openvino", lambda frozen, engine: other(plain(frozen)))
-    return engines.choose(model, name, "float32", 1, images(model), rows)
+    return engines.choose(engines.Compiler(model, 4), name, "float32", 1, images(model), rows)
 
 
 def test_the_faster_engine_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

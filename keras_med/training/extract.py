@@ -18,7 +18,7 @@ from keras_med import runfolder
 from keras_med.data import augmentation
 from keras_med.data.dataset import read_index
 from keras_med.data.pipeline import Rows
-from keras_med.engines import Engine, choose, compiled, installed
+from keras_med.engines import Compiler, Engine, choose, installed
 from keras_med.models import calibration, weights
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
@@ -77,18 +77,18 @@ def _computed(prefix: keras.Model, fit: FitFolder, recipe: Recipe, given: dict[s
     table, cache = read_index(fit.run.index), Path(given["cache"])
     passes = [(table, _all_rows(table, recipe), {}), *_views(table, fit, recipe)]
     of_graph = graph_hash(prefix)
-    choice = _engine(prefix, of_graph, passes[0][1], sum(len(part) for part, _, _ in passes), recipe, given)
+    compiler = Compiler(prefix, _BATCH)
+    choice = _engine(compiler, of_graph, passes[0][1], sum(len(part) for part, _, _ in passes), recipe, given)
     engine = Engine(**choice["engine"])
     preparation = {"size": recipe.image.size, "values": recipe.image.values, "channels": recipe.image.channels}
     made_by = {**given["runtime"], **engine.settings(), "batch": _BATCH, "packages": runtime.packages()}
-    run = functools.cache(lambda: compiled(prefix, engine, _BATCH))
     folders, before = [], 0
     for part, rows, view in passes:
         folder = cache / "features" / features.key(of_graph, part, {**preparation, **view}, made_by)
         features.write_prefix(prefix, folder)
         if not features.complete(folder, len(rows)):
             told = functools.partial(_tell, fit.path / PROGRESS, before)
-            features.compute(run(), rows, folder, _BATCH, told)
+            features.compute(compiler.run(engine), rows, folder, _BATCH, told)
         before += len(rows)
         folders.append(str(folder))
     shape = [int(size) for size in prefix.output_shape[1:]]
@@ -118,7 +118,7 @@ def _views(table: pd.DataFrame, fit: FitFolder, recipe: Recipe) -> list[tuple[pd
 
 
 def _engine(
-    prefix: keras.Model, of_graph: str, rows: Rows, count: int, recipe: Recipe, given: dict[str, Any]
+    compiler: Compiler, of_graph: str, rows: Rows, count: int, recipe: Recipe, given: dict[str, Any]
 ) -> dict[str, Any]:
     """Choose the engine once: a job that resumes keeps it, and so does every run that finds the same work here."""
     train, machine = recipe.train, Runtime(**given["runtime"])
@@ -127,7 +127,7 @@ def _engine(
     kept = Path(given["cache"]) / "engines" / f"{name}.json"
     if not kept.is_file():
         images = rows.read(np.resize(np.arange(len(rows)), _BATCH))
-        found = choose(prefix, train.engine, train.engine_precision, machine.threads, images, count)
+        found = choose(compiler, train.engine, train.engine_precision, machine.threads, images, count)
         runfolder.write_json(kept, asdict(found))
     return runfolder.read_json(kept)
 

@@ -67,7 +67,10 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any], forma
         archive.track(logits)
         archive.add_endpoint("logits", lambda pixels: logits(pixels, training=False), pixels)
     with _disk_full_told(folder):
-        archive.write_out(str(folder), verbose=False)
+        # the gradients of every operation, which nobody asks of an export, take a third of the time to trace
+        archive.write_out(
+            str(folder), options=tf.saved_model.SaveOptions(experimental_custom_gradients=False), verbose=False
+        )
         if "onnx" in formats:
             onnx.write(folder, folder / manifest.ONNX_FILE, shape)
         if "litert" in formats:

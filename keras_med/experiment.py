@@ -32,7 +32,7 @@ from keras_med.report.card import write_card
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
-from keras_med.training import folds, preflight, runtime
+from keras_med.training import folds, knowledge, preflight, runtime
 from keras_med.training.runtime import Runtime
 from keras_med.training.watching import CountWatch, EpochWatch
 
@@ -224,9 +224,13 @@ def _figures(begun: Experiment, names: list[str]) -> None:
     scored = gathering.with_patients(predictions[predictions["role"] != UNLABELLED], index)
     labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
     start = plans[names[-1]].start
+    known = knowledge.known_groups(plans, parts, index, recipe)
+    flattered = knowledge.flattered(scored, known, plans, parts, scoring)
+    protocol = protocol_checks(recipe, parts, plans[start].fold if start else None)
     found = {
         **summarise(scored, labels, scoring),
-        "checks": [*protocol_checks(recipe, parts, plans[start].fold if start else None), *preflight.checks(run)],
+        "checks": [*protocol, *knowledge.checks(flattered), *preflight.checks(run)],
+        "flattery": flattered,
         "patients_known": begun.settings["patients_known"],
         "shared_patients": begun.settings["shared_patients"],
         "times": {name: round(seconds, 1) for name, seconds in begun.seconds.items()},

@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from keras_med.data.copies import original
 from keras_med.data.split_division import strata_of
+from keras_med.recipe.seeds import seed_for
+from keras_med.recipe.words import Recipe
 
 
 def drawn(table: pd.DataFrame, count: int, *, kind: str, seed: int) -> NDArray[np.bool_]:
@@ -44,6 +47,21 @@ def balanced(table: pd.DataFrame, seed: int) -> NDArray[np.bool_]:
     kept = np.zeros(len(table), bool)
     kept[order] = (labels.groupby(labels).cumcount() < labels.value_counts().min()).to_numpy()
     return kept
+
+
+def beyond(table: pd.DataFrame, most: int, recipe: Recipe) -> pd.Series:
+    """Say which training rows of a fold a fit of at most so many examples leaves out.
+
+    Copies that were mirrored for training come with their pictures and do not count.
+
+    Args:
+        table: id, label and place.
+    """
+    train = table["place"] == "train"
+    names = original(table["id"]) if recipe.data.mirror == "training" else table["id"]
+    pictures = table[train & (table["id"] == names)]
+    chosen = drawn(pictures, most, kind=recipe.target.kind, seed=seed_for(recipe.seed, "examples"))
+    return train & ~names.isin(pictures["id"][chosen])
 
 
 def _lot(seed: int, name: str) -> int:

@@ -124,7 +124,7 @@ def _same_labels(first: pd.Series, second: pd.Series) -> bool:
 def _differences(one: Described, two: Described, patients: Patients, seed: int, resamples: int) -> dict[str, Entry]:
     if not patients.count:
         return {name: entry(np.nan, Interval(reason="no example here"), n=0, patients=None) for name in one.values}
-    drawn = resample(_minus(one.statistic, two.statistic), patients.count, seed=seed, resamples=resamples)
+    drawn = resample(minus(one.statistic, two.statistic), patients.count, seed=seed, resamples=resamples)
     table = {}
     for name, value in one.values.items():
         basis, gap = one.bases[name], value - two.values[name]
@@ -138,7 +138,9 @@ def _differences(one: Described, two: Described, patients: Patients, seed: int, 
     return table
 
 
-def _minus(one: Statistic, two: Statistic) -> Statistic:
+def minus(one: Statistic, two: Statistic) -> Statistic:
+    """Give each metric's difference under the same weights."""
+
     def statistic(weights: npt.NDArray[np.float64]) -> dict[str, Floats]:
         second = two(weights)
         return {name: values - second[name] for name, values in one(weights).items() if name in second}

@@ -12,7 +12,7 @@ from keras_med.evaluation.reading import patients_of
 from keras_med.evaluation.scores import Kind, described, score
 from keras_med.evaluation.verdicts import verdict
 
-_HEADLINE = {"regression": "mae", "binary": "auroc", "classes": "macro_auroc"}
+HEADLINE = {"regression": "mae", "binary": "auroc", "classes": "macro_auroc"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
     )
     return {
         "splits": splits,
-        "headline": {"split": place, "metric": _HEADLINE[scoring.kind]},
+        "headline": {"split": place, "metric": HEADLINE[scoring.kind]},
         "improvement": _gain(rows, constant, scoring),
         "constant": constant,
         "verdict": {"name": judged.name, "sentence": judged.sentence, "figures": judged.figures},
@@ -89,7 +89,7 @@ def fold_figures(predictions: pd.DataFrame, scoring: Scoring) -> dict[str, Any] 
     rows = predictions[predictions["role"] == "out_of_fold"]
     if rows.empty:
         return None
-    name = _HEADLINE[scoring.kind]
+    name = HEADLINE[scoring.kind]
     values = {str(fit): _value(part, name, scoring) for fit, part in rows.groupby("fit")}
     known = pd.Series([value for value in values.values() if value == value], dtype=float)
     deviation = float(known.std(ddof=1)) if len(known) > 1 else None

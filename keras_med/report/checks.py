@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from keras_med.report.contents import Contents
 from keras_med.report.scored import Scored, disagreement
-from keras_med.report.wording import count, finite, several
+from keras_med.report.wording import count, finite
 
 SEVERITIES = ("red", "amber", "info")
 WORDS = {"red": "Red", "amber": "Amber", "info": "Note"}
@@ -70,11 +70,6 @@ def _own(contents: Contents, found: Scored) -> list[Check]:
     mismatch = disagreement(contents, found)
     if mismatch:
         made.append(Check("red", f"The files are not of one run. {mismatch}", "Run again, or restore the run folder."))
-    shared = metrics.get("shared_patients")
-    if finite(shared) and shared:
-        made.append(
-            Check("red", f"{several(int(shared), 'patient')} on both sides of the test split.", "Split by patient.")
-        )
     if contents.demo:
         made.append(
             Check(

@@ -4,11 +4,9 @@ import numpy as np
 import pandas as pd
 
 from keras_med.data import pixels, subsets
-from keras_med.data.copies import original
 from keras_med.data.dataset import read_index
 from keras_med.data.identifiers import label_text
 from keras_med.data.pipeline import Rows
-from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Binary, Image, Recipe, Regression
 from keras_med.runfolder import RunFolder
 from keras_med.training.features import Features
@@ -35,7 +33,7 @@ class Examples:
         table = read_index(run.index)
         table["place"] = table["id"].map(places)
         if most is not None:
-            table["place"] = table["place"].mask(_beyond(table, most, recipe))
+            table["place"] = table["place"].mask(subsets.beyond(table, most, recipe))
         self._table = table
         self._recipe = recipe
         self._features = features
@@ -61,17 +59,6 @@ class Examples:
         labels = encoded(self.table("train")["label"], self._recipe)
         deviation = float(labels.std())
         return LabelScale(float(labels.mean()), deviation if deviation > 0 else 1.0)
-
-
-def _beyond(table: pd.DataFrame, most: int, recipe: Recipe) -> pd.Series:
-    """Say which training rows a draw of `most` pictures leaves out."""
-    train = table["place"] == "train"
-    pictures = table[train & (table["id"] == original(table["id"]))]
-    if recipe.data.mirror == "before_split":
-        pictures = table[train]
-    chosen = subsets.drawn(pictures, most, kind=recipe.target.kind, seed=seed_for(recipe.seed, "examples"))
-    names = table["id"] if recipe.data.mirror == "before_split" else original(table["id"])
-    return train & ~names.isin(pictures["id"][chosen])
 
 
 def image_rows(table: pd.DataFrame, image: Image, labels: np.ndarray) -> Rows:

@@ -3,8 +3,9 @@ from typing import Any
 
 import pandas as pd
 
-from keras_med import Data, Final, Image, KFold, Model, Recipe, Regression
+from keras_med import Column, Data, Final, Holdout, Image, KFold, Model, Recipe, Regression
 from keras_med.evaluation.protocol import protocol_checks
+from keras_med.recipe.words import Split
 
 
 def index(root: Path) -> Any:
@@ -47,3 +48,43 @@ def test_a_start_from_the_best_fold_is_told_with_the_share_already_seen() -> Non
 def test_early_stopping_on_the_scored_fold_is_told() -> None:
     (check,) = protocol_checks(recipe(0, None), splits(), None)
     assert "same fold that is scored" in check["sentence"]
+
+
+def other(split: Split, **data: Any) -> Recipe:
+    plain = {"target": Regression(), "image": Image(size=(8, 8)), "model": Model(network)}
+    return Recipe(**plain, data=Data(index, **data), split=split)  # type: ignore[arg-type]
+
+
+def four(*places: str) -> pd.DataFrame:
+    """Two patients of two examples each."""
+    names = ["a", "b", "c", "d"]
+    return pd.DataFrame({"id": names, "group": ["a", "a", "c", "c"], "split": places, "fold": "0"})
+
+
+def test_patients_that_a_split_by_example_cut_are_counted() -> None:
+    (check,) = protocol_checks(other(Holdout(by="example")), four("train", "test", "train", "unused"), None)
+    assert check["sentence"].startswith("1 patients or groups of twins lie on two sides")
+    assert protocol_checks(other(Holdout(by="example")), four("train", "train", "test", "test"), None) == []
+    (allowed,) = protocol_checks(other(KFold(), duplicates="allow"), four("train", "test", "test", "train"), None)
+    assert allowed["sentence"].startswith("2 ")
+    assert "duplicates" in allowed["remedy"]
+
+
+def test_mirrored_pairs_across_the_split_are_counted() -> None:
+    rows = [("a", "train"), ("a~mirror", "test"), ("b", "train"), ("b~mirror", "train"), ("c", "test")]
+    rows += [("c~mirror", "validation")]
+    table = pd.DataFrame(
+        [(name, name[0], place, "0") for name, place in rows], columns=["id", "group", "split", "fold"]
+    )
+    (check,) = protocol_checks(other(Holdout(), mirror="before_split"), table, None)
+    assert check["severity"] == "red"
+    assert check["sentence"].startswith("2 of the 3 pictures lie on another side")
+
+
+def test_undersampling_before_the_split_and_watching_the_test_are_told() -> None:
+    (check,) = protocol_checks(
+        other(Holdout(), balance="undersample_before_split"), four("train", "test", "unused", "unused"), None
+    )
+    assert "(2 examples left out)" in check["sentence"]
+    (check,) = protocol_checks(other(Column(watch="test")), four("train", "train", "test", "test"), None)
+    assert "on the test split itself" in check["sentence"]

@@ -89,7 +89,7 @@ def manifest_hash(prepared: Prepared) -> str:
 
 def size_and_change(path: str) -> tuple[int, int | str]:
     """Return the bytes of a file and when it changed; of a folder (a DICOM series) the same over its files."""
-    found = Path(path).stat()
+    found = os.stat(path)  # noqa: PTH116 - a third of the time of Path.stat
     if not stat.S_ISDIR(found.st_mode):
         return found.st_size, found.st_mtime_ns
     with os.scandir(path) as entries:

@@ -17,7 +17,7 @@ from keras_med.data.dicom_headers import quiet
 from keras_med.data.dicom_pixels import Stored, load
 from keras_med.data.dicom_scan import Plain
 from keras_med.data.dicom_tables import groups, number, table
-from keras_med.data.values import LookUpTable, Picture, Values, Window, to_scale
+from keras_med.data.values import LookUpTable, Picture, Values, Window, is_whole, to_scale
 from keras_med.errors import DataError
 
 REPAIRED = "repaired 12-bit wraparound"
@@ -66,9 +66,11 @@ def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
     measured = measure(path, frame=frame)
     scaled = shown(measured, values, where=path.name)
     unknown = values == "file" and measured.window is None and scaled.shape[-1] == 1
+    is_exact = len(scaled) == 1 and not measured.inverted and is_whole(measured.array)
     return Picture(
         array=scaled[0] if len(scaled) == 1 else np.ascontiguousarray(np.moveaxis(scaled, 0, 2)),
         bits=measured.bits,
+        exact=measured.array[0] if is_exact else None,
         spacing=measured.spacing,
         notes=(*measured.notes, *([NO_WINDOW] if unknown else [])),
         burned_in=measured.burned_in,
@@ -194,7 +196,7 @@ def _shifted(array: np.ndarray, rescale: Rescale) -> np.ndarray | None:
     """Add one whole intercept to 16-bit values that stay within 16 bits: the same numbers in a quarter of the time."""
     shift = float(rescale.intercepts[0])
     alike = bool((rescale.slopes == 1).all()) and bool((rescale.intercepts == shift).all())
-    if not alike or array.dtype.itemsize > 2 or array.dtype.kind not in "iu" or not shift.is_integer():
+    if not alike or not is_whole(array) or not shift.is_integer():
         return None
     low, high = int(array.min()) + int(shift), int(array.max()) + int(shift)
     if low < -(2**15) or high >= 2**15:

@@ -19,7 +19,7 @@ def describe(stored: np.ndarray, prepared: np.ndarray) -> tuple[dict[str, str | 
     """Return what the audit needs to know of one image: hashes and statistics, and its thumbnail.
 
     Args:
-        stored: the pixels as decoded, before resizing: (H, W), (H, W, C) or (H, W, D, C), any type.
+        stored: the pixels as decoded, before windows and resizing: (H, W), (H, W, C) or (H, W, D, C), any type.
         prepared: the same image on the 0-255 scale, (H, W, C) or (H, W, D, C).
 
     Returns:
@@ -125,12 +125,13 @@ def _checks(plane: np.ndarray) -> bytes:
 
 
 def _plain(stored: np.ndarray) -> np.ndarray:
-    """Put channels first and drop what stores the same picture in another way: grey as colour, an opaque alpha."""
+    """Put channels first and undo other ways to store one picture: grey as colour, an opaque alpha, 16 bits as 8."""
     pixels = stored[..., None] if stored.ndim == 2 else stored
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     if len(planes) in (2, 4) and planes.dtype.kind == "u" and planes[-1].min() == np.iinfo(planes.dtype).max:
         planes = planes[:-1]
-    return planes[:1] if all(np.array_equal(planes[0], plane) for plane in planes[1:]) else planes
+    planes = planes[:1] if all(np.array_equal(planes[0], plane) for plane in planes[1:]) else planes
+    return planes.astype(np.uint16) * np.uint16(257) if planes.dtype == np.uint8 else planes
 
 
 def _turn_by_sums(sums: list[np.ndarray]) -> int | None:

@@ -8,7 +8,7 @@ import numpy as np
 from keras_med.data import dicom, raster, stacks, volume
 from keras_med.data.dicom_headers import unreadable
 from keras_med.data.raster_headers import JPEG, PNG, TIFFS
-from keras_med.data.values import Picture, Values, to_scale
+from keras_med.data.values import Picture, Values, is_whole, to_scale
 from keras_med.errors import DataError
 
 NIFTI = (".nii", ".nii.gz")
@@ -77,4 +77,4 @@ def _scaled(picture: Picture, values: Values, path: Path) -> Picture:
         scaled = to_scale(picture.array, values, bits=picture.array.dtype.itemsize * 8)
     except DataError as error:
         raise DataError(error.what, where=path.name, remedy=error.remedy) from None
-    return replace(picture, array=scaled)
+    return replace(picture, array=scaled, exact=picture.array if is_whole(picture.array) else None)

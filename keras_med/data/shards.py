@@ -133,7 +133,8 @@ def _read_row(row: dict[Any, Any], image: Image) -> tuple[np.ndarray | None, np.
     place = int(row["row"]) if row.get("row", "") != "" else None
     try:
         stored, values = pixels.read(Path(row["path"]), place, image)
-        found, thumbnail = hashes.describe(pixels.pack(stored.array, 16), values)  # alike for 8 bits and 16
+        exact = pixels.pack(stored.array, 16) if stored.exact is None else stored.exact
+        found, thumbnail = hashes.describe(exact, values)
     except DataError as error:
         if not os.access(row["path"], os.R_OK):
             return _excluded(UNOPENED)

@@ -36,10 +36,13 @@ class Picture:
         spacing: of rows, columns and, in a volume, slices, in millimetres; empty where the file does not say.
         notes: what was repaired or assumed while reading, in words that hold nothing of the patient.
         burned_in: whether the file is marked as having text burned into its pixels.
+        exact: the same pixels before windows and scale, where those are whole numbers of at most 16 bits; they tell
+            equal pictures from others without a pass of rounding.
     """
 
     array: np.ndarray
     bits: int
+    exact: np.ndarray | None = None
     spacing: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
     burned_in: bool = False
@@ -129,6 +132,11 @@ def between(array: np.ndarray, low: float, high: float) -> np.ndarray:
         np.subtract(scaled, low, out=scaled)
         np.multiply(scaled, min(255.0 / (high - low), 1e300), out=scaled)
     return np.clip(scaled, 0.0, 255.0, out=scaled).astype(np.float32, copy=False)
+
+
+def is_whole(array: np.ndarray) -> bool:
+    """Say whether the values are whole numbers of at most 16 bits."""
+    return array.dtype.kind in "iu" and array.dtype.itemsize <= 2
 
 
 def check_size(shape: Sequence[int], *, where: str) -> None:

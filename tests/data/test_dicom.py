@@ -92,6 +92,21 @@ def test_an_intercept_moves_values_of_any_type(tmp_path, pixels, intercept):
     np.testing.assert_array_equal(measured, pixels.astype(float) + intercept)
 
 
+def test_pictures_keep_whole_pixels_to_be_told_apart_by(tmp_path):
+    pixels = np.array([[0, 1084]], np.int16)
+    write(tmp_path / "a.dcm", pixels, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=40, WindowWidth=80)
+    write(tmp_path / "b.dcm", pixels, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=600, WindowWidth=900)
+    first, second = (dicom.read(tmp_path / name, "file") for name in ("a.dcm", "b.dcm"))
+    assert first.array.tolist() != second.array.tolist()
+    assert first.exact[..., 0].tolist() == second.exact[..., 0].tolist() == [[-1024, 60]]
+
+
+@pytest.mark.parametrize("tags", [{"RescaleSlope": 0.5}, {"PhotometricInterpretation": "MONOCHROME1"}])
+def test_pixels_of_fractions_or_inverted_ones_are_not_kept(tmp_path, tags):
+    path = write(tmp_path / "a.dcm", np.array([[0, 4095]], np.int16), **tags)
+    assert dicom.read(path, WATER).exact is None
+
+
 def test_twelve_bit_wraparound_is_repaired_and_noted(tmp_path):
     # air of -1000 HU was stored as 3096, that is -1000 + 4096; water is 0, bone 1000
     pixels = np.array([[3096, 0, 1000, 4095]], np.uint16)

@@ -214,7 +214,7 @@ def _common(begun: Experiment) -> dict[str, Any]:
 def _figures(begun: Experiment, names: list[str]) -> None:
     """Predictions to predictions.csv, metrics.json and submission.csv."""
     run, recipe = begun.run, begun.recipe
-    predictions = gathering.gathered({name: run.fit(name).predictions for name in names})
+    predictions = folds.with_roles(gathering.gathered({name: run.fit(name).predictions for name in names}))
     runfolder.write_csv(run.predictions, predictions)
     index, parts = read_index(run.index), pd.read_csv(run.splits, dtype=str, keep_default_na=False)
     plans = {name: folds.read_plan(run.fit(name).path) for name in names}
@@ -224,8 +224,7 @@ def _figures(begun: Experiment, names: list[str]) -> None:
     scored = gathering.with_patients(predictions[predictions["role"] != UNLABELLED], index)
     labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
     start = plans[names[-1]].start
-    known = knowledge.known_groups(plans, parts, index, recipe)
-    flattered = knowledge.flattered(scored, known, plans, parts, scoring)
+    flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
     protocol = protocol_checks(recipe, parts, plans[start].fold if start else None)
     found = {
         **summarise(scored, labels, scoring),

@@ -4,9 +4,11 @@ The order is that of honest work: divide, then balance and mirror the training s
 before the division is possible by name, and then counted instead of refused.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from keras_med.data import splits, subsets
@@ -14,8 +16,9 @@ from keras_med.data.copies import MARK, with_mirrored
 from keras_med.data.dataset import UNLABELLED
 from keras_med.errors import RecipeError
 from keras_med.recipe.seeds import seed_for
-from keras_med.recipe.words import Column, KFold, Recipe
+from keras_med.recipe.words import Column, Holdout, KFold, Recipe
 
+BLOCKS = "blocks"
 _LINKS = ("patient", "study", "series", "group")
 
 
@@ -51,6 +54,8 @@ def divide_index(index: pd.DataFrame, recipe: Recipe, *, fold: str | None = None
         table = with_mirrored(table)
     made, lines = _placed(table, recipe, partial)
     divided = len(table)
+    if recipe.data.blocks is not None:
+        made = pd.concat([made, _in_blocks(table, recipe, recipe.data.blocks)], ignore_index=True)
     if recipe.data.balance == "undersample":
         made = splits.undersampled(made, table, recipe.seed)
     if recipe.data.mirror == "training":
@@ -123,10 +128,42 @@ def _linked(table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
     return apart
 
 
+def _in_blocks(table: pd.DataFrame, recipe: Recipe, count: int) -> pd.DataFrame:
+    """Divide by runs of consecutive files, which often are of one patient, into the fold "blocks".
+
+    What has a twin on another side is left out of training, for twins would chain the blocks together.
+    """
+    if "patient" in table and table["patient"].astype(bool).any():
+        raise RecipeError("data.blocks is for data without patients, and these have them.", remedy="Leave it out.")
+    if isinstance(recipe.split, Column):
+        raise RecipeError("data.blocks cannot be used with a split that the data came with.", remedy="Leave it out.")
+    order = np.array(sorted(range(len(table)), key=lambda row: natural(str(table["id"].iloc[row]))))
+    block = np.empty(len(table), np.int64)
+    for number, rows in enumerate(np.array_split(order, count)):
+        block[rows] = number
+    parts = splits.make_splits(
+        table[["id", "label"]].assign(group=[f"b{number}" for number in block]),
+        Holdout(validation=recipe.split.validation or 0.15, test=recipe.split.test or 0.15),
+        None,
+        kind=recipe.target.kind,
+        seed=seed_for(recipe.seed, "blocks"),
+    )
+    places = table["id"].map(parts.set_index("id")["split"])
+    apart = table.drop(columns="split", errors="ignore").assign(split=places)
+    given = Column("split", leaks="drop_from_training")
+    return splits.make_splits(apart, given, None, kind=recipe.target.kind, seed=recipe.seed).assign(fold=BLOCKS)
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts 9 before 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+
 def _given(table: pd.DataFrame, recipe: Recipe, file: Path, partial: bool) -> tuple[pd.DataFrame, list[str]]:
     made = splits.read_splits(file, table, accepted=accepts_leaks(recipe), partial=partial)
     expected = {str(fold) for fold in range(recipe.split.folds)} if isinstance(recipe.split, KFold) else {"0"}
     expected |= {"final"} if recipe.final is not None else set()
+    made = made[made["fold"] != BLOCKS].reset_index(drop=True)
     found = set(made["fold"])
     if found != expected:
         raise RecipeError(

@@ -45,7 +45,7 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
     predictions = cases(predictions, scoring)
     splits = {
         role: _scored(predictions[predictions["role"] == role], scoring)
-        for role in ("test", "out_of_fold", "validation")
+        for role in ("test", "out_of_fold", "validation", "blocks")
         if (predictions["role"] == role).any()
     }
     place = next((role for role in ("test", "out_of_fold", "validation") if role in splits), None)

@@ -64,6 +64,7 @@ class Data:
     balance: undersample larger classes to the smallest: in training, or before the split, as some notebooks do
     mirror: add each picture's mirrored copy: in training alone, or before the split, as some notebooks do
     splits: a splits.csv of an earlier run that is used instead of a new division
+    blocks: where patients are unknown, one more network, tested on whole blocks of consecutive files; this many blocks
     submission: a sample submission below the data folder; predictions of unlabelled rows are written in its form
     """
 
@@ -74,6 +75,7 @@ class Data:
     balance: Literal["undersample", "undersample_before_split"] | None = None
     mirror: Literal["training", "before_split"] | None = None
     splits: str | None = None
+    blocks: Annotated[int, Within(10, 1000)] | None = None
     submission: str | None = None
 
 

@@ -97,7 +97,7 @@ def _data(contents: Contents) -> list[str]:
         f"{split_name(str(name)).lower()} {count(size)}" for name, size in parts["split"].value_counts().items()
     )
     patients = "patients not known" if contents.patients is None else several(contents.patients, "patient")
-    text = f"{several(len(contents.labelled), 'image')}, {patients}; {count(len(contents.excluded))} excluded."
+    text = f"{several(len(contents.images), 'image')}, {patients}; {count(len(contents.excluded))} excluded."
     return [
         "## Data",
         text

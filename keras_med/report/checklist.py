@@ -67,7 +67,7 @@ def _study(contents: Contents) -> list[Item]:
 def _source(contents: Contents) -> str:
     if contents.demo:
         return "Generated demo data, no patients."
-    return f"{count(len(contents.labelled))} examples; the recipe names the source." if len(contents.index) else ""
+    return f"{count(len(contents.images))} examples; the recipe names the source." if len(contents.index) else ""
 
 
 def _data(contents: Contents) -> list[Item]:
@@ -81,7 +81,7 @@ def _data(contents: Contents) -> list[Item]:
     level = "Patients and confirmed twins are kept on one side."
     if not contents.metrics.get("patients_known"):
         level = "Confirmed twins are kept on one side; patients are not known."
-    flow = f"{count(len(contents.labelled))} used, {count(len(contents.excluded))} excluded."
+    flow = f"{count(len(contents.images))} used, {count(len(contents.excluded))} excluded."
     return [
         Item(9, "Preprocessing", _settings(contents, "image.")),
         Item(10, "Selection of subsets", excluded or ("Nothing was excluded." if some else "")),

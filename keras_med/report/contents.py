@@ -110,6 +110,12 @@ class Contents:
         return self.index[self.index["labelled"].astype(str).str.lower().isin(("true", "1"))]
 
     @property
+    def images(self) -> pd.DataFrame:
+        """The labelled rows that are no mirrored copies of others."""
+        rows = self.labelled
+        return rows[rows["mirrored"].astype(str) != "True"] if "mirrored" in rows else rows
+
+    @property
     def patients(self) -> int | None:
         """How many patients the labelled rows are of; None where they are not known."""
         if "patient" not in self.index or not self.labelled["patient"].notna().any():

@@ -74,9 +74,9 @@ def _interval(entry: Entry) -> str:
 
 def _counts(contents: Contents, entry: Entry, split: str) -> list[tuple[str, str, str]]:
     where = split_name(split).lower()
-    images = count(len(contents.labelled)) if len(contents.index) else NOT_AVAILABLE
+    images = count(len(contents.images)) if len(contents.index) else NOT_AVAILABLE
     rows = [("Images", images, f"{count(entry['n'])} in {where}" if finite(entry.get("n")) else "")]
     if contents.patients is None:
-        return [*rows, ("Patients", "not known", "images count as patients")]
+        return [*rows, ("Patients", "not known", "one person may lie on both sides of a split")]
     inside = f"{count(entry['patients'])} in {where}" if finite(entry.get("patients")) else ""
     return [*rows, ("Patients", count(contents.patients), inside)]

@@ -1,6 +1,7 @@
 """What is needed to make this run again: command, seed, versions, hashes, settings; and the CLAIM items."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from keras_med.report.checklist import checklist
@@ -59,7 +60,9 @@ def data_hash(contents: Contents) -> str:
 def _split_file(contents: Contents) -> str:
     if not contents.run.splits.is_file():
         return NOT_AVAILABLE
-    return "splits.csv, SHA-256 " + hashlib.sha256(contents.run.splits.read_bytes()).hexdigest()[:16]
+    given = contents.chosen("data.splits")
+    source = f" (divided as {Path(str(given)).name} says)" if given else ""
+    return f"splits.csv{source}, SHA-256 " + hashlib.sha256(contents.run.splits.read_bytes()).hexdigest()[:16]
 
 
 def _processor(environment: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def headings(contents: Contents, values: Values) -> list[Values]:
     gists = (
         f"{headline['name']} {headline['value']}{headline['unit']}",
         f"{counts[0]} red, {counts[1]} amber",
-        f"{several(len(contents.labelled), 'image')} used, {count(len(contents.excluded))} excluded",
+        f"{several(len(contents.images), 'image')} used, {count(len(contents.excluded))} excluded",
         several(len(contents.fits), "fit") if contents.fits else "no history",
         values["performance"]["gist"],
         "true against predicted, worst misses first",
@@ -67,7 +67,7 @@ def result(contents: Contents) -> Values:
 
 def data(contents: Contents, drawings: list[Drawing]) -> Values:
     """What was found, what was excluded and why, and what each part holds."""
-    used, excluded = len(contents.labelled), len(contents.excluded)
+    used, excluded = len(contents.images), len(contents.excluded)
     without = len(contents.index) - used
     flow = [("Found", count(len(contents.index) + excluded)), ("Excluded", count(excluded)), ("Used", count(used))]
     flow += [("Without a label, only predicted", count(without))] if without else []

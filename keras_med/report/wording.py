@@ -35,11 +35,13 @@ SPLITS = {
     "train": "Training",
     "watched": "Watched",
     "unlabelled": "Unlabelled",
+    "blocks": "Blocks of files",
 }
 ABOUT = {
     "test": "Set aside before training and scored after it.",
     "out_of_fold": "Each example predicted by the network that did not train on its fold; describes the procedure.",
     "validation": "Used to choose the best epoch, so it flatters.",
+    "blocks": "Patients are not known: another network, tested on whole runs of consecutive files; pessimistic.",
 }
 PER_CLASS = re.compile(r"^(precision|recall|f1|support|auroc)_(.+)$")
 DECADE = re.compile(r"^mae_(-?\d+)_to_(-?\d+)$")

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from keras_med import runfolder
+from keras_med.data.dividing import BLOCKS
 from keras_med.jobs.job import Job
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Column, Final, KFold, Recipe
@@ -50,7 +51,7 @@ class FitPlan:
 
 def fit_name(fold: str) -> str:
     """Return the folder name of a fold's fit."""
-    return f"{TRIAL}-{FINAL}" if fold == FINAL else f"{TRIAL}-fold{fold}"
+    return f"{TRIAL}-fold{fold}" if fold.isdecimal() else f"{TRIAL}-{fold}"
 
 
 def exported_fold(recipe: Recipe) -> str | None:
@@ -79,7 +80,17 @@ def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict
             seed=seed_for(recipe.seed, f"fit {fold}"),
             examples=recipe.train.examples,
         )
+    if with_test and (splits["fold"] == BLOCKS).any():
+        first = next(iter(plans.values()))
+        own = seed_for(recipe.seed, f"fit {BLOCKS}")
+        plans[fit_name(BLOCKS)] = replace(first, fold=BLOCKS, validation="validation", predict=("test",), seed=own)
     return plans
+
+
+def with_roles(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Tell the test of the network for blocks of files apart from the run's own."""
+    role = predictions["role"].mask(predictions["fit"] == fit_name(BLOCKS), BLOCKS)
+    return predictions.assign(role=role)
 
 
 def _watched(recipe: Recipe, places: set[str]) -> str:
@@ -90,7 +101,7 @@ def _watched(recipe: Recipe, places: set[str]) -> str:
 
 def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
     """Return the final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
-    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds}
+    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds if name != fit_name(BLOCKS)}
     epochs = int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median())
     best = min(outcomes, key=lambda name: (outcomes[name]["best_loss"], name))
     return FitPlan(

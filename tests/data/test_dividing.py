@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from keras_med import Binary, Column, Data, Final, Holdout, Image, KFold, Model, Recipe
-from keras_med.data.dividing import divide_index
+from keras_med.data.dividing import divide_index, natural
 from keras_med.errors import DataError, RecipeError
 from keras_med.recipe.words import Split
 
@@ -152,3 +152,25 @@ def test_unlabelled_rows_stand_below_with_the_fold_that_predicts_them() -> None:
     made = divide_index(table.reset_index(drop=True), recipe(Holdout(), mirror="training"), fold="0")
     assert made.splits.iloc[-1].to_dict() == {"id": "x", "group": "", "split": "unlabelled", "fold": "0"}
     assert not made.index.set_index("id").loc["x", "mirrored"]
+
+
+def test_blocks_keep_runs_of_files_together_in_a_fold_of_their_own() -> None:
+    table = table_of(400, 0)
+    table["id"] = [f"scan{number}" for number in range(400)]
+    table["label"] = [str(number % 2) for number in range(400)]
+    table["group"] = table["id"].where(table["id"] != "scan399", "scan0")  # a twin in the last block
+    made = divide_index(table, recipe(KFold(folds=4, test=0.2), blocks=40)).splits
+    side = places(made, "blocks").reindex(table["id"])
+    block = pd.Series(np.arange(400) // 10, index=table["id"])
+    whole = side[side != "unused"].groupby(block).nunique()
+    assert (whole == 1).all()
+    assert (side == "test").sum() == 80
+    assert side["scan0"] == side["scan399"] or "unused" in (side["scan0"], side["scan399"])
+    assert divide_index(table, recipe(KFold(folds=4, test=0.2), blocks=40)).shared == 0
+    with pytest.raises(RecipeError, match="without patients"):
+        divide_index(table.assign(patient=table["id"]), recipe(Holdout(), blocks=40))
+
+
+def test_file_numbers_sort_as_numbers() -> None:
+    names = ["scan10", "scan9", "scan1", "other2"]
+    assert sorted(names, key=natural) == ["other2", "scan1", "scan9", "scan10"]

@@ -83,3 +83,19 @@ def test_a_fit_s_settings_are_written_once_and_read_back(tmp_path: Path) -> None
     folds.write_fit(run, "t000-fold0", plan, {"demo": True})
     assert (job.folder / "settings.json").read_bytes() == before
     assert folds.read_plan(job.folder) == plan
+
+
+def test_the_network_for_blocks_of_files_is_tested_apart_and_decides_nothing(tmp_path: Path) -> None:
+    rows = pd.concat([SPLITS, SPLITS[SPLITS["fold"] == "final"].assign(fold="blocks")])
+    plans = folds.fold_plans(recipe(KFold(folds=2), Final()), rows, with_test=True)
+    assert list(plans) == ["t000-fold0", "t000-fold1", "t000-blocks"]
+    assert (plans["t000-blocks"].fold, plans["t000-blocks"].predict) == ("blocks", ("test",))
+    assert "t000-blocks" not in folds.fold_plans(recipe(KFold(folds=2), Final()), rows, with_test=False)
+    run = RunFolder(tmp_path)
+    for name, epoch in zip(plans, (3, 5, 90), strict=True):
+        runfolder.write_json(run.fit(name).done, {"best_epoch": epoch, "best_loss": 0.1 if epoch == 90 else 0.5})
+    final = Final(start="best_fold")
+    last = folds.final_plan(recipe(KFold(), final), final, run, list(plans), with_test=True)
+    assert (last.epochs, last.start) == (4, "t000-fold0")
+    predicted = folds.with_roles(pd.DataFrame({"fit": ["t000-final", "t000-blocks"], "role": ["test", "test"]}))
+    assert predicted["role"].tolist() == ["test", "blocks"]

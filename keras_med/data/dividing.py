@@ -48,13 +48,15 @@ def divide_index(index: pd.DataFrame, recipe: Recipe, *, fold: str | None = None
         fold: the one that predicts the unlabelled rows; none predicts none.
         partial: rows may be missing on either side of a given splits.csv, as in a smoke run.
     """
+    index = index.copy(deep=False)
+    index.attrs = {}  # tables in it, and pandas compares them when it puts rows together
     usable = index["labelled"].to_numpy(bool)
     table = index[usable].reset_index(drop=True)
     if recipe.data.mirror == "before_split":
         table = with_mirrored(table)
     made, lines = _placed(table, recipe, partial)
     divided = len(table)
-    if recipe.data.blocks is not None:
+    if recipe.data.blocks is not None and not (made["fold"] == BLOCKS).any():
         made = pd.concat([made, _in_blocks(table, recipe, recipe.data.blocks)], ignore_index=True)
     if recipe.data.balance == "undersample":
         made = splits.undersampled(made, table, recipe.seed)
@@ -163,8 +165,9 @@ def _given(table: pd.DataFrame, recipe: Recipe, file: Path, partial: bool) -> tu
     made = splits.read_splits(file, table, accepted=accepts_leaks(recipe), partial=partial)
     expected = {str(fold) for fold in range(recipe.split.folds)} if isinstance(recipe.split, KFold) else {"0"}
     expected |= {"final"} if recipe.final is not None else set()
-    made = made[made["fold"] != BLOCKS].reset_index(drop=True)
-    found = set(made["fold"])
+    if recipe.data.blocks is None:
+        made = made[made["fold"] != BLOCKS].reset_index(drop=True)
+    found = set(made["fold"]) - {BLOCKS}
     if found != expected:
         raise RecipeError(
             f"The file has the folds {', '.join(sorted(found))}; this recipe makes {', '.join(sorted(expected))}.",

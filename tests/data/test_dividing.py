@@ -174,3 +174,11 @@ def test_blocks_keep_runs_of_files_together_in_a_fold_of_their_own() -> None:
 def test_file_numbers_sort_as_numbers() -> None:
     names = ["scan10", "scan9", "scan1", "other2"]
     assert sorted(names, key=natural) == ["other2", "scan1", "scan9", "scan10"]
+
+
+@pytest.mark.parametrize("mirror", ["training", "before_split"])
+def test_a_table_that_carries_its_exclusions_is_divided_too(mirror: str) -> None:
+    table = table_of(60, 30)
+    table.attrs = {"excluded": pd.DataFrame({"id": ["x", "y"]})}
+    assert divide_index(table, recipe(Holdout(), mirror=mirror)).index["mirrored"].any()
+    assert "excluded" in table.attrs

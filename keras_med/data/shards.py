@@ -35,7 +35,7 @@ def make_shard(folder: Path) -> None:
     if (folder / DONE).is_file():  # by another run that shares the cache
         return
     cv2.setNumThreads(1)  # the shards side by side use the cores
-    _keep_freed_memory()
+    keep_freed_memory()
     settings = runfolder.read_json(folder / "settings.json")
     image = Image(**settings["image"])
     rows = pd.read_csv(folder / "input.csv", dtype={"path": str}, keep_default_na=False)
@@ -111,7 +111,10 @@ def _read_rows(
     with (folder / READING).open("wb", buffering=0) as reading:
         for position, row in enumerate(rows.to_dict("records")):
             os.pwrite(reading.fileno(), b"%9d" % position, 0)
-            picture, thumbnails[position], told = _excluded(CRASHED) if position in deadly else _read_row(row, image)
+            place = int(row["row"]) if row.get("row", "") != "" else None
+            picture, thumbnails[position], told = (
+                _excluded(CRASHED) if position in deadly else read_row(row["path"], place, image)
+            )
             if picture is not None:
                 pictures.add(picture)
             found.append(told)
@@ -120,7 +123,7 @@ def _read_rows(
     return thumbnails, table
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let this short process reuse its memory: given back and asked for again, each picture took half as long again."""
     with suppress(OSError, AttributeError):  # where the C library is not glibc
         library = ctypes.CDLL(None)
@@ -128,20 +131,23 @@ def _keep_freed_memory() -> None:
         library.mallopt(_TRIM_THRESHOLD, 256 * 1024**2)
 
 
-def _read_row(row: dict[Any, Any], image: Image) -> tuple[np.ndarray | None, np.ndarray, dict[str, Any]]:
-    """Return the packed picture (none for a row of a stack), its thumbnail and what was found."""
-    place = int(row["row"]) if row.get("row", "") != "" else None
+def read_row(path: str, place: int | None, image: Image) -> tuple[np.ndarray | None, np.ndarray, dict[str, Any]]:
+    """Return the packed picture (none for a row of a stack), its thumbnail and what was found.
+
+    Args:
+        place: the row of a stack, or the frame of a film.
+    """
     try:
-        stored, values = pixels.read(Path(row["path"]), place, image)
+        stored, values = pixels.read(Path(path), place, image)
         exact = pixels.pack(stored.array, 16) if stored.exact is None else stored.exact
         found, thumbnail = hashes.describe(exact, values)
     except DataError as error:
-        if not os.access(row["path"], os.R_OK):
+        if not os.access(path, os.R_OK):
             return _excluded(UNOPENED)
         return _excluded(" ".join(filter(None, (error.what, error.remedy))))
     except Exception as error:  # of a decoder or a damaged file; its text may hold what the file says of the patient
         return _excluded(f"Reading it fails with {type(error).__name__}. Export the file again, or leave it out.")
-    stack = pixels.used_in_place(row["path"], place)
+    stack = pixels.used_in_place(path, place)
     size = {"width": stored.array.shape[1], "height": stored.array.shape[0], "channels": stored.array.shape[-1]}
     told = {"bits": stored.bits, "burned_in": int(stored.burned_in), "stack": int(stack)}
     return None if stack else pixels.pack(values, stored.bits), thumbnail, {"reason": "", **found, **size, **told}

@@ -85,7 +85,8 @@ def estimate(table: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, cache: P
     fits = {}
     for fold, rows in splits.groupby("fold", sort=False):
         counts = {str(place): int(count) for place, count in rows["split"].value_counts().items()}
-        most = recipe.train.examples or counts.get("train", 0)
+        copies = 2 if recipe.data.mirror == "training" else 1  # they come with the pictures that are drawn
+        most = copies * recipe.train.examples if recipe.train.examples else counts.get("train", 0)
         fits[str(fold)] = {"steps": min(most, counts.get("train", 0)) // batch, **counts}
     labelled = int(table["labelled"].sum())
     prepared, free = 2 * int(np.prod(recipe.image.shape)) * len(table), shutil.disk_usage(_existing(cache)).free

@@ -79,7 +79,10 @@ def _data(contents: Contents) -> list[Item]:
         reasons = contents.excluded["reason"].value_counts().head(6)
         excluded = "; ".join(f"{reason} ({count(number)})" for reason, number in reasons.items())
     level = "Patients and confirmed twins are kept on one side."
-    if not contents.metrics.get("patients_known"):
+    shared = contents.metrics.get("shared_patients")
+    if finite(shared) and shared:
+        level = f"Not disjoint: {count(shared)} patients or groups of twins lie on two sides."
+    elif not contents.metrics.get("patients_known"):
         level = "Confirmed twins are kept on one side; patients are not known."
     flow = f"{count(len(contents.images))} used, {count(len(contents.excluded))} excluded."
     return [

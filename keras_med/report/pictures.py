@@ -103,11 +103,12 @@ def _burned(index: pd.DataFrame) -> set[str]:
 def _picture(contents: Contents, found: Scored, row: int, note: str = "") -> Picture | None:
     example = str(found.rows["id"][row])
     place = contents.index[contents.index["id"] == example].iloc[0]
-    source = _source(contents.run.path, str(place["array"]), place.get("array_row"))
+    mirrored = str(place.get("mirrored")) == "True"
+    source = _source(contents.run.path, str(place["array"]), place.get("array_row"), mirrored=mirrored)
     return Picture(source, example, caption(contents.target, found, row), note) if source else None
 
 
-def _source(run: Path, array: str, row: object) -> str:
+def _source(run: Path, array: str, row: object, *, mirrored: bool) -> str:
     """Encode one row of a prepared array; empty where the file is gone or is no picture."""
     try:
         stored = np.load(run / array, mmap_mode="r", allow_pickle=False)  # an absolute path stays what it is
@@ -118,6 +119,7 @@ def _source(run: Path, array: str, row: object) -> str:
         pixels = pixels[:, :, pixels.shape[2] // 2]
     if pixels.ndim not in (2, 3) or not pixels.size:
         return ""
+    pixels = pixels[:, ::-1] if mirrored else pixels
     grey = pixels.astype(np.float64) * (255 / 65535 if pixels.dtype == np.uint16 else 1)
     small = _shrink(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
     encoded, png = cv2.imencode(".png", small, [cv2.IMWRITE_PNG_COMPRESSION, 9])

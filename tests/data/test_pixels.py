@@ -118,3 +118,10 @@ def test_many_arrays_leave_no_file_open(tmp_path):
     values = [pixels.read_input(str(tmp_path / f"{number}.npy"), 0, False, image)[0, 0, 0] for number in range(40)]
     assert values == list(range(40))
     assert len(list(open_files.iterdir())) == before
+
+
+def test_a_mirrored_copy_changes_left_and_right_of_what_is_stored(tmp_path):
+    stored = np.arange(2 * 3 * 1, dtype=np.uint8).reshape(2, 3, 1)
+    np.save(tmp_path / "images.npy", stored[None])
+    found = pixels.read_input(str(tmp_path / "images.npy"), 0, False, Image(size=(2, 3)), mirrored=True)
+    assert found[..., 0].tolist() == [[2, 1, 0], [5, 4, 3]]

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_med.data.subsets import balanced, drawn
+from keras_med import Binary, Data, Holdout, Image, Model, Recipe
+from keras_med.data.copies import with_mirrored
+from keras_med.data.subsets import balanced, beyond, drawn
 
 
 def table_of(labels: list[object]) -> pd.DataFrame:
@@ -59,3 +61,21 @@ def test_balanced_classes_are_as_large_as_the_smallest() -> None:
     assert table["label"][balanced(table, 3)].value_counts().to_dict() == {0: 30, 1: 30}
     shuffled = table.sample(frac=1, random_state=1)
     assert set(shuffled["id"][balanced(shuffled, 3)]) == set(table["id"][balanced(table, 3)])
+
+
+def test_a_smaller_fit_takes_the_mirrored_copies_of_its_pictures_and_leaves_the_other_places_alone() -> None:
+    table = with_mirrored(table_of(["0", "1"] * 20))
+    test = table["id"].str[:5] >= "00030"
+    table["place"] = np.where(~test, "train", np.where(table["mirrored"], "unused", "test"))
+    recipe = Recipe(
+        target=Binary(),
+        data=Data(lambda root: None, mirror="training"),
+        image=Image(size=(8, 8)),
+        split=Holdout(),
+        model=Model(lambda image: image),
+    )
+    left = table[~beyond(table, 10, recipe)]
+    assert left["place"].value_counts().to_dict() == {"train": 20, "test": 10, "unused": 10}
+    train = left[left["place"] == "train"]
+    assert train["id"].str[:5].value_counts().eq(2).all()
+    assert train["label"].value_counts().to_dict() == {"0": 10, "1": 10}

@@ -1,0 +1,137 @@
+"""Training steps of ResNet18, ResNet50 and ViT-B/16 at 224x224: keras_med's networks against PyTorch's own.
+
+    python benchmarks/torch_training.py [--torch PYTHON] [--models resnet18 resnet50 vit] [--rounds 3] [--batch 8]
+
+Every side trains on one batch in memory: forward, backward, Adam, cross-entropy, in training mode, one process at a
+time. Sides take turns, a fresh process each; the median step counts, and of those the median of the rounds. Keras
+runs with TensorFlow and with JAX, in float32 and bfloat16; PyTorch with channels last, in float32 and under bfloat16
+autocast, eager, on the same number of threads. `--torch` names the Python that has torch and torchvision; the default
+is this one. Wanted: at least PyTorch's best.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+MODELS = ("resnet18", "resnet50", "vit")
+KERAS = [("tensorflow", "float32"), ("tensorflow", "bfloat16"), ("jax", "float32"), ("jax", "bfloat16")]
+TORCH = [("torch", "float32"), ("torch", "bfloat16")]
+_SECONDS = 4.0  # of one round
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--only", nargs="+", default=("tensorflow", "jax", "torch"), metavar="FRAMEWORK")
+    given = parser.parse_args()
+    given.sides = [one for one in KERAS + TORCH if one[0] in given.only]
+    for model in given.models:
+        compare(model, given)
+    return 0
+
+
+def compare(model: str, given: argparse.Namespace) -> None:
+    rates: dict[tuple[str, str], list[float]] = {}
+    for _ in range(given.rounds):
+        for framework, precision in given.sides:
+            rate = measured(framework, precision, model, given)
+            if rate is not None:
+                rates.setdefault((framework, precision), []).append(rate)
+    medians = {one: statistics.median(values) for one, values in rates.items()}
+    for (framework, precision), median in medians.items():
+        low, high = min(rates[framework, precision]), max(rates[framework, precision])
+        print(f"{model:10}{framework:12}{precision:10}{median:8.2f} images/s  ({low:.2f} to {high:.2f})", flush=True)
+    ours = max((median for (framework, _), median in medians.items() if framework != "torch"), default=0)
+    theirs = max((median for (framework, _), median in medians.items() if framework == "torch"), default=0)
+    if theirs:
+        print(f"{model:10}ours / PyTorch's best  {ours / theirs:.2f}", flush=True)
+
+
+def measured(framework: str, precision: str, model: str, given: argparse.Namespace) -> float | None:
+    """Return images a second of a fresh process; none where the framework is not there."""
+    python = given.torch if framework == "torch" else sys.executable
+    typed = [python, __file__, "--side", framework, precision, model, str(given.batch), str(given.size)]
+    environment = {**os.environ, "KERAS_BACKEND": framework, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(typed, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(
+            f"{model:10}{framework:12}{precision:10}  {(done.stderr.splitlines() or ['failed'])[-1][:80]}", flush=True
+        )
+        return None
+    return float(done.stdout.splitlines()[-1])
+
+
+def side(framework: str, precision: str, model: str, batch: int, size: int) -> None:
+    """Take two steps, then print images a second of the median of the next ones."""
+    step = (torch_step if framework == "torch" else keras_step)(precision, model, batch, size)
+    for _ in range(2):
+        step()
+    seconds, begun = list[float](), time.perf_counter()
+    while len(seconds) < 3 or time.perf_counter() - begun < _SECONDS:
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    print(batch / statistics.median(seconds))
+
+
+def keras_step(precision: str, model: str, batch: int, size: int) -> Callable[[], object]:
+    sys.path.insert(0, str(HERE.parent))
+    import keras
+    import numpy as np
+
+    from keras_med.models import resnet18, resnet50, vit
+
+    keras.utils.set_random_seed(0)
+    if precision == "bfloat16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    image = keras.Input((size, size, 3))
+    build = {"resnet18": resnet18, "resnet50": resnet50, "vit": vit}[model]
+    features = build(image, frozen=False, pretrained=False)
+    network = keras.Model(image, keras.layers.Dense(3, dtype="float32")(features))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    jit = keras.backend.backend() == "jax"  # TensorFlow's XLA is slow on a CPU, JAX has nothing else
+    network.compile(keras.optimizers.Adam(1e-4), loss=loss, jit_compile=jit)
+    images = np.random.default_rng(0).uniform(0, 255, (batch, size, size, 3)).astype(np.float32)
+    labels = np.arange(batch) % 3
+    return lambda: network.train_on_batch(images, labels)
+
+
+def torch_step(precision: str, model: str, batch: int, size: int) -> Callable[[], object]:
+    import torch
+    import torchvision
+
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    name = {"resnet18": "resnet18", "resnet50": "resnet50", "vit": "vit_b_16"}[model]
+    made = {"image_size": size} if model == "vit" else {}
+    network = torchvision.models.get_model(name, weights=None, num_classes=3, **made).train()
+    network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
+    labels = torch.arange(batch) % 3
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = torch.nn.functional.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--side"]:
+        side(*sys.argv[2:5], int(sys.argv[5]), int(sys.argv[6]))
+        sys.exit()
+    sys.exit(main())

@@ -117,7 +117,7 @@ def _sentence(found: dict[str, Any], scoring: Scoring) -> str:
     words, unit = _SHOWN[scoring.kind][name], f" {scoring.unit}" if scoring.unit else ""
     return (
         f"{told}. On the others ({found['unknown_groups']} groups) the {words} of the same network is "
-        f"{_number(figure['unknown'])}{unit} instead of {_number(figure['published'])}{unit}: "
+        f"{_number(figure['unknown'], unit)}{unit} instead of {_number(figure['published'], unit)}{unit}: "
         f"{_difference(figure['flatters'], unit)}."
     )
 
@@ -126,13 +126,13 @@ def _difference(gap: Entry, unit: str) -> str:
     value, low, high = (gap[name] for name in ("value", "low", "high"))
     if not isinstance(value, float):
         return "the difference is not defined"
-    said = f"the published figure {'flatters' if value >= 0 else 'is worse'} by {_number(abs(value))}{unit}"
+    said = f"the published figure {'flatters' if value >= 0 else 'is worse'} by {_number(abs(value), unit)}{unit}"
     if not isinstance(low, float) or not isinstance(high, float):
         return f"{said} ({gap.get('reason', 'no interval')})"
     if low <= 0 <= high:
-        return f"no difference can be told from none ({_number(low)} to {_number(high)}{unit}, 95 %)"
-    return f"{said} (95 % interval {_number(low)} to {_number(high)})"
+        return f"no difference can be told from none ({_number(low, unit)} to {_number(high, unit)}{unit}, 95 %)"
+    return f"{said} (95 % interval {_number(low, unit)} to {_number(high, unit)})"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}".replace("-", "\u2212")
+def _number(value: float, unit: str = "") -> str:
+    return f"{value:.{2 if unit else 3}f}".replace("-", "\u2212")

@@ -100,8 +100,8 @@ def test_a_smaller_error_is_what_flatters_of_a_number() -> None:
     assert mae["published"] == pytest.approx(6)
     assert mae["unknown"] == pytest.approx(10)
     assert mae["flatters"]["value"] == pytest.approx(4)
-    assert "10.000 years instead of 6.000 years" in str(found["sentence"])
-    assert "flatters by 4.000 years (95 % interval" in str(found["sentence"])
+    assert "10.00 years instead of 6.00 years" in str(found["sentence"])
+    assert "flatters by 4.00 years (95 % interval" in str(found["sentence"])
 
 
 def test_patients_are_the_cases_where_the_recipe_says_so() -> None:

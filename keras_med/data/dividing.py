@@ -48,6 +48,8 @@ def divide_index(index: pd.DataFrame, recipe: Recipe, *, fold: str | None = None
         fold: the one that predicts the unlabelled rows; none predicts none.
         partial: rows may be missing on either side of a given splits.csv, as in a smoke run.
     """
+    if recipe.data.balance is not None and recipe.target.kind == "regression":
+        raise RecipeError("data.balance needs classes, and the target is a number.", remedy="Leave it out.")
     index = index.copy(deep=False)
     index.attrs = {}  # tables in it, and pandas compares them when it puts rows together
     usable = index["labelled"].to_numpy(bool)
@@ -92,7 +94,6 @@ def _placed(table: pd.DataFrame, recipe: Recipe, partial: bool) -> tuple[pd.Data
         return _given(table, recipe, Path(recipe.data.splits), partial)
     kept = table
     if recipe.data.balance == "undersample_before_split":
-        splits.check_balance(table)
         kept = table[subsets.balanced(table, seed_for(recipe.seed, "undersample before split"))]
     made = splits.make_splits(
         _linked(kept, recipe), recipe.split, recipe.final, kind=recipe.target.kind, seed=recipe.seed

@@ -58,7 +58,6 @@ def undersampled(splits: pd.DataFrame, table: pd.DataFrame, seed: int) -> pd.Dat
 
     Validation, test and the fold itself keep their natural shares.
     """
-    check_balance(table)
     labels = splits["id"].map(table["label"].map(str).set_axis(table["id"].astype(str)))
     made = splits.copy()
     for fold in sorted(set(splits["fold"])):
@@ -68,12 +67,6 @@ def undersampled(splits: pd.DataFrame, table: pd.DataFrame, seed: int) -> pd.Dat
         surplus = drawn.groupby(drawn).cumcount() >= drawn.value_counts().min()
         made.loc[made.index[order[surplus]], "split"] = "unused"
     return made
-
-
-def check_balance(table: pd.DataFrame) -> None:
-    """Refuse to undersample the classes of a target that has none."""
-    if pd.api.types.is_float_dtype(table["label"]):
-        raise RecipeError("data.balance needs classes, and the target is a number.", remedy="Leave it out.")
 
 
 def with_groups(splits: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_med import Binary, Column, Data, Final, Holdout, Image, KFold, Model, Recipe
+from keras_med import Binary, Column, Data, Final, Holdout, Image, KFold, Model, Recipe, Regression
 from keras_med.data.dividing import divide_index, natural
 from keras_med.errors import DataError, RecipeError
 from keras_med.recipe.words import Split
@@ -182,3 +182,11 @@ def test_a_table_that_carries_its_exclusions_is_divided_too(mirror: str) -> None
     table.attrs = {"excluded": pd.DataFrame({"id": ["x", "y"]})}
     assert divide_index(table, recipe(Holdout(), mirror=mirror)).index["mirrored"].any()
     assert "excluded" in table.attrs
+
+
+@pytest.mark.parametrize("balance", ["undersample", "undersample_before_split"])
+def test_numbers_cannot_be_undersampled(balance: str) -> None:
+    table = table_of(50, 0).assign(label=[f"{age}.0" for age in range(20, 70)])  # as index.csv holds them
+    numbers = replace(recipe(Holdout(), balance=balance), target=Regression())
+    with pytest.raises(RecipeError, match="needs classes"):
+        divide_index(table, numbers)

@@ -257,13 +257,6 @@ def test_training_alone_is_undersampled():
     assert counts(made)["train"] == 700
 
 
-def test_numbers_cannot_be_undersampled():
-    table = table_of(np.linspace(20, 90, 50))
-    made = make_splits(table, Holdout(), None, kind="regression", seed=1)
-    with pytest.raises(RecipeError, match="needs classes"):
-        undersampled(made, table, seed=1)
-
-
 def test_every_purpose_has_its_own_seed_of_31_bits():
     seeds = {seed_for(number, purpose) for number in range(50) for purpose in ("split", "folds", "validation 1")}
     assert len(seeds) == 150

@@ -130,6 +130,9 @@ def test_a_run_s_splits_can_be_given_back(tmp_path: Path, mirror: str | None) ->
     assert f"divided as {file} says" in again.lines
     with pytest.raises(RecipeError, match=r"has the folds 0, 1, 2, final; this recipe makes 0\."):
         divide_index(table, recipe(Holdout(), splits=str(file)))
+    few = divide_index(table.head(60), recipe(KFold(folds=2), Final(), splits=str(file)), partial=True).splits
+    assert set(few["fold"]) == {"0", "1", "final"}
+    assert few["id"].nunique() == 60
     crossed = first.splits.copy()
     crossed.loc[(crossed["fold"] == "0") & (crossed["id"] == "00000"), "split"] = "test"
     crossed.loc[(crossed["fold"] == "0") & (crossed["id"] == "00001"), "split"] = "train"

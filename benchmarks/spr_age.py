@@ -18,6 +18,7 @@ import json
 import os
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -68,10 +69,23 @@ def measure(folder: Path, given: argparse.Namespace) -> None:
         print(f"{name:34}{clock:8.0f} s{processor:10.0f} s")
     print(f"plain / ours        {plain[0] / ours[0]:.1f} by the clock, {plain[1] / ours[1]:.1f} by the processor")
     print(f"by hand / ours      {by_hand[0] / ours[0]:.2f} by the clock, {by_hand[1] / ours[1]:.2f} by the processor")
+    phases = dict(part.rsplit(" ", 1) for part in finished(said).split(": ")[1].split(", "))
+    clock = ours[0] - float(phases["export"])
+    hand = json.loads((folder / "plain_features" / "times.json").read_text())["seconds"]
+    print(
+        f"without the export, by the clock: ours {clock:.0f} s, plain / ours {plain[0] / clock:.1f}, by hand / ours",
+        end=" ",
+    )
+    print(f"{(by_hand[0] - hand['export'][0]) / clock:.2f}   (ours proves its export in a fresh process)")
+    print(timed([sys.executable, __file__, "--pass", str(run), str(weights)], folder, wanted="out")[1].strip())
     print(f"engine              {engine['engine']['name']}, rates of the trial {extraction['rates']}")
     print(f"whole against cached predictions  {difference:.1e}")
     theirs = json.loads((folder / "plain_features" / "times.json").read_text())["mae"]
     print(f"test MAE            {mae:.2f} ours, {theirs['5']:.2f} plain with features by hand")
+
+
+def finished(said: str) -> str:
+    return next(line for line in said.splitlines() if line.startswith("finished"))
 
 
 def our_run(folder: Path, data: Path, weights: Path, epochs: int) -> tuple[tuple[float, float], str]:
@@ -107,7 +121,7 @@ def plain_run(
     return shares[0], shares[1]
 
 
-def timed(typed: list[str], folder: Path) -> tuple[tuple[float, float], str]:
+def timed(typed: list[str], folder: Path, *, wanted: str = "err") -> tuple[tuple[float, float], str]:
     """Run a command to the end of all its processes; return its seconds by the clock and of the processor."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -121,7 +135,10 @@ def timed(typed: list[str], folder: Path) -> tuple[tuple[float, float], str]:
         except ChildProcessError:
             break
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (clock, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), done.stderr
+    return (
+        clock,
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    ), done.stderr if wanted == "err" else done.stdout
 
 
 def make(data: Path, weights: Path, images: int) -> None:
@@ -147,7 +164,46 @@ def make(data: Path, weights: Path, images: int) -> None:
     keras.Model(backbone.input, backbone.layers[-2].output).save_weights(weights)
 
 
+def compare_pass(run: Path, weights_file: Path) -> None:
+    """Print the rate of the frozen pass over prepared images beside that of the engine on one batch in memory."""
+    sys.path.insert(0, str(HERE.parent))
+    import numpy as np
+
+    from keras_med.data.dataset import read_index
+    from keras_med.engines import Compiler, Engine
+    from keras_med.models import weights
+    from keras_med.recipe.loading import load_recipe
+    from keras_med.training import features, network
+    from keras_med.training.examples import image_rows
+    from keras_med.training.frozen import split_frozen
+
+    recipe = load_recipe(str(HERE.parent / "recipes" / "spr_age.py")).recipe
+    with weights.policy(weights_file):
+        parts = split_frozen(network.build(recipe, network.LabelScale()))
+    assert parts is not None
+    table = read_index(run / "index.csv").head(256)
+    rows = image_rows(table, recipe.image, np.zeros(len(table), np.float32))
+    engine = Engine(**json.loads((run / "fits" / "features" / "done.json").read_text())["engine"])
+    made = Compiler(parts[0], 32).run(engine)
+    batch, bare, whole = rows.read(np.arange(32)), [], []
+    made(batch)
+    for _ in range(5):
+        started = time.perf_counter()
+        for _ in range(len(rows) // 32):
+            made(batch)
+        bare.append(len(rows) / (time.perf_counter() - started))
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            features.compute(made, rows, Path(folder), 32, lambda done: None)
+            whole.append(len(rows) / (time.perf_counter() - started))
+    first, second = statistics.median(bare), statistics.median(whole)
+    print(f"bare {engine.name}      {first:.1f} images/s, frozen pass {second:.1f}: bare / pass {first / second:.2f}")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--pass"]:
+        compare_pass(Path(sys.argv[2]), Path(sys.argv[3]))
+        sys.exit()
     if sys.argv[1:2] == ["--make"]:
         make(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))
         sys.exit()

@@ -63,7 +63,10 @@ def _headline(contents: Contents, split: str) -> tuple[str, Entry]:
 def _verdict(contents: Contents) -> dict[str, str]:
     said = contents.metrics.get("verdict") or {}
     name = str(said.get("name") or "NO VERDICT")
-    return {"name": name, "sentence": str(said.get("sentence") or NO_VERDICT), "tone": TONES.get(name, "open")}
+    tone = TONES.get(name, "open")
+    if tone == "good" and headline_split(contents) in (contents.metrics.get("flattery") or {}):
+        tone = "open"  # it was reached on examples that the network knew
+    return {"name": name, "sentence": str(said.get("sentence") or NO_VERDICT), "tone": tone}
 
 
 def _interval(entry: Entry) -> str:

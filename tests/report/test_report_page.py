@@ -177,6 +177,15 @@ def test_the_test_split_is_counted_by_its_identity(make_run: MakeRun) -> None:
     assert "This test split has been scored 2 times" in words_of(make_run())
 
 
+def test_a_verdict_reached_on_known_examples_is_not_green(make_run: MakeRun) -> None:
+    run = make_run()
+    assert 'class="verdict good"' in page_of(run)
+    metrics = json.loads(run.metrics.read_text())
+    metrics["flattery"] = {metrics["headline"]["split"]: {"known": 1}}
+    run.metrics.write_text(json.dumps(metrics))
+    assert 'class="verdict open"' in page_of(run)
+
+
 def test_without_pictures_three_figures_stand_on_the_first_screen(make_run: MakeRun) -> None:
     page = page_of(make_run(pictures=False))
     first = page[page.index('class="first') : page.index('<details class="section"')]

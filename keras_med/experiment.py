@@ -15,13 +15,13 @@ from keras_med.data.dataset import UNLABELLED, read_index
 from keras_med.data.dividing import divide_index
 from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
-from keras_med.errors import DataError
 from keras_med.evaluation import gathering
 from keras_med.evaluation.protocol import protocol_checks
-from keras_med.evaluation.submission import submission
+from keras_med.evaluation.submission import submission_like
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.export import manifest
 from keras_med.export.job import export_in_fresh_process
+from keras_med.jobs import cluster
 from keras_med.jobs.local import warm_up
 from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.loading import LoadedRecipe
@@ -102,17 +102,19 @@ def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     augmentation.check_views(loaded.recipe.train.views, loaded.recipe.augment)
     if loaded.recipe.augment is not None:
         augmentation.check(loaded.recipe.augment, loaded.recipe.image.shape)
-    resumed = options.resume is not None
     machine = Runtime(backend, options.devices, loaded.recipe.train.threads, options.deterministic)
-    if not resumed:
+    if options.resume is None:
         runtime.check(machine, loaded.recipe.train.batch_size)
         engines.check(loaded.recipe.train.engine, loaded.recipe.train.engine_precision, backend)
     opened = open_run(options, loaded, command)
     given = opened.settings["options"]
     machine = Runtime(backend, given["devices"], opened.recipe.train.threads, given["deterministic"])
+    cache = (Path(given["cache"]) if given["cache"] else default_cache()).absolute()
     warm_up(_PRELOADED, runtime.environment(machine))
-    cache = Path(given["cache"]) if given["cache"] else default_cache()
-    return Experiment(opened, cache.absolute(), machine, int(given["fits_at_once"]))
+    if address := options.on or given.get("on"):
+        written = [opened.run.path.absolute(), cache]
+        cluster.join(address, _PRELOADED, runtime.environment(machine), written, gpu=machine.gpu, say=say)
+    return Experiment(opened, cache, machine, int(given["fits_at_once"]))
 
 
 def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
@@ -121,6 +123,7 @@ def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
     location = _located(begun, loaded)
     if location.demo:
         say("DEMO DATA: generated images, not patients")
+    cluster.check_seen([location.root])
     if run.splits.is_file():
         return
     examined = examine(recipe, location.root, begun.cache, smoke=begun.settings["smoke"])
@@ -247,12 +250,9 @@ def _submit(begun: Experiment, predictions: pd.DataFrame) -> None:
     named = begun.recipe.data.submission
     if named is None or not len(predictions) or begun.settings["smoke"]:
         return
-    file = Path(begun.settings["data"]) / named
-    if not file.is_file():
-        raise DataError("The sample submission is absent.", where=str(file), remedy="Set data.submission to its name.")
-    made = submission(predictions, pd.read_csv(file, dtype={0: str}), str(file))
+    made = submission_like(Path(begun.settings["data"]) / named, predictions)
     runfolder.write_csv(begun.run.submission, made)
-    say(f"submission.csv: {len(made)} rows, as {file.name} asks")
+    say(f"submission.csv: {len(made)} rows, as {Path(named).name} asks")
 
 
 def _export(begun: Experiment) -> None:

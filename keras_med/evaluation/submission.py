@@ -1,8 +1,17 @@
 """Predictions of unlabelled examples to a submission in the form of the challenge's own sample."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from keras_med.errors import DataError, five_of
+
+
+def submission_like(file: Path, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the submission in the form of a challenge's sample file."""
+    if not file.is_file():
+        raise DataError("The sample submission is absent.", where=str(file), remedy="Set data.submission to its name.")
+    return submission(predictions, pd.read_csv(file, dtype={0: str}), str(file))
 
 
 def submission(predictions: pd.DataFrame, sample: pd.DataFrame, where: str = "") -> pd.DataFrame:

@@ -31,6 +31,7 @@ class Options:
     cache: Path | None = None
     devices: str = "auto"
     fits_at_once: int = 1
+    on: str | None = None
     resume: str | None = None
     smoke: bool = False
     deterministic: bool = False
@@ -100,6 +101,7 @@ def open_run(options: Options, loaded: LoadedRecipe, command: str) -> Opened:
             "devices": options.devices,
             "deterministic": options.deterministic,
             "fits_at_once": options.fits_at_once,
+            "on": options.on,
         },
     }
     runfolder.write_json(run.settings, settings)

@@ -47,6 +47,11 @@ class Runtime:
     threads: int | None = None
     deterministic: bool = False
 
+    @property
+    def gpu(self) -> bool:
+        """Whether GPUs were asked for by name."""
+        return self.devices.startswith("gpu")
+
     def settings(self) -> dict[str, Any]:
         """Return the plain values, as settings.json holds them."""
         return asdict(self)

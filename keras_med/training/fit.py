@@ -44,7 +44,9 @@ def run_fit(folder: Path) -> None:
         take_prefix(model, fit.run.features)
         trained = network.trained_on(model)
         steps = _steps(examples, plan, recipe)
-        trained.compile(network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=False)
+        trained.compile(
+            network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=machine.compiled
+        )
         state = _begin(trained, plan, fit)
     started = time.monotonic()
     _train(trained, examples, plan, recipe, fit, state)

@@ -52,6 +52,11 @@ class Runtime:
         """Whether GPUs were asked for by name."""
         return self.devices.startswith("gpu")
 
+    @property
+    def compiled(self) -> bool:
+        """Whether XLA compiles a step: JAX needs it, and TensorFlow on a processor is 8 times slower with it."""
+        return self.backend == "jax"
+
     def settings(self) -> dict[str, Any]:
         """Return the plain values, as settings.json holds them."""
         return asdict(self)

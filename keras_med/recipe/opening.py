@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_med import runfolder
 from keras_med.errors import RecipeError
+from keras_med.recipe.consistency import check_training
 from keras_med.recipe.loading import LoadedRecipe, check_reference, load_recipe
 from keras_med.recipe.settings import assigned, changed, check_assignments, settings_of, values_of, with_values
 from keras_med.recipe.words import Binary, Classes, KFold, Recipe, Regression
@@ -71,6 +72,7 @@ def read_recipe(options: Options) -> LoadedRecipe:
     check_assignments(list(options.assignments))
     loaded = load_recipe(options.reference)
     recipe = assigned(loaded.recipe, list(options.assignments))
+    check_training(recipe.train)
     return replace(loaded, recipe=_smoked(recipe) if options.smoke else recipe)
 
 
@@ -131,7 +133,7 @@ def _refuse_other_settings(begun: Recipe, asked: Recipe) -> None:
 
 def _smoked(recipe: Recipe) -> Recipe:
     """Return the recipe with one short epoch, small batches and two folds."""
-    recipe = changed(recipe, "train.epochs", 1)
+    recipe = changed(changed(recipe, "train.epochs", 1), "train.warmup", 0)
     recipe = changed(recipe, "train.batch_size", min(8, recipe.train.batch_size))
     return changed(recipe, "split.folds", 2) if isinstance(recipe.split, KFold) else recipe
 

@@ -158,8 +158,13 @@ class Train:
     epochs: most epochs of one fit
     batch_size: examples a step, over all devices
     learning_rate: initial learning rate
-    schedule: constant, or cosine annealing to zero over all epochs
+    schedule: constant, cosine annealing to zero over all epochs, or lowered whenever the validation loss stops falling
+    warmup: epochs in which the rate grows from zero
+    restarts: how often cosine annealing starts again
+    plateau_patience: epochs without a better validation loss after which schedule="plateau" lowers the rate
+    plateau_factor: what it is then multiplied with
     optimizer: which optimizer
+    clip: largest global norm of the gradients, of each device's part of a batch; none leaves them alone
     loss: the loss, or auto for the one that fits the target
     patience: epochs without a better validation loss after which a fit stops; none trains them all
     examples: most training examples of a fit, drawn with their classes' shares; none takes all
@@ -172,8 +177,13 @@ class Train:
     epochs: Count = 20
     batch_size: Count = 32
     learning_rate: Positive = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup: Annotated[int, Within(0, 1000)] = 0
+    restarts: Annotated[int, Within(0, 1000)] = 0
+    plateau_patience: Count = 5
+    plateau_factor: Share = 0.1
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    clip: Positive | None = None
     loss: Literal["auto", "mean_squared_error", "mean_absolute_error", "huber", "crossentropy"] = "auto"
     patience: Count | None = None
     examples: Count | None = None

@@ -16,9 +16,9 @@ from keras_med.errors import DataError, RunFailed
 from keras_med.models import weights
 from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
-from keras_med.recipe.words import Binary, Recipe, Regression
+from keras_med.recipe.words import Binary, Recipe, Regression, Train
 from keras_med.runfolder import FitFolder
-from keras_med.training import checkpoint, network, rest, runtime
+from keras_med.training import checkpoint, network, rest, runtime, schedules
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features, prefix_weights
@@ -105,8 +105,11 @@ class Keeper(keras.callbacks.Callback):
     One callback instead of four, because Keras' own forget on resume what they had seen.
     """
 
-    def __init__(self, fit: FitFolder, plan: FitPlan, state: State, identity: str, watched: Watched) -> None:
+    def __init__(
+        self, fit: FitFolder, plan: FitPlan, state: State, identity: str, watched: Watched, train: Train
+    ) -> None:
         super().__init__()
+        self._train = train
         self.state = state
         self._watched = watched
         self._fit = fit
@@ -128,6 +131,8 @@ class Keeper(keras.callbacks.Callback):
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row |= {"learning_rate": rate, "seconds": round(time.monotonic() - self._started, 3)}
         self._remember(epoch, row)
+        if self._train.schedule == "plateau":
+            self.model.optimizer.learning_rate = schedules.rate_after(self._train, self.state.history)
         checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity)
         write_history(self._fit, self.state)
         if self._plan.patience is not None and self.state.waited >= self._plan.patience:
@@ -185,7 +190,7 @@ def _train(
         initial_epoch=state.epoch,
         epochs=plan.epochs,
         steps_per_epoch=len(rows) // batch,
-        callbacks=[Keeper(fit, plan, state, _identity(plan, fit), watched)],
+        callbacks=[Keeper(fit, plan, state, _identity(plan, fit), watched, recipe.train)],
         shuffle=False,  # the order is the pipeline's
         verbose=0,
     )

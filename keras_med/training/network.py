@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_med.errors import RecipeError
 from keras_med.recipe.words import Binary, Classes, Recipe, Regression
+from keras_med.training import schedules
 
 LOGITS, PROBABILITY, STANDARDISED, PREDICTED = "logits", "probability", "standardised", "predicted"
 
@@ -54,16 +55,13 @@ def loss_for(recipe: Recipe) -> keras.losses.Loss:
 
 def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer with its schedule over all the epochs that the recipe names."""
-    train = recipe.train
-    rate: Any = train.learning_rate
-    if train.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(train.learning_rate, decay_steps=max(1, steps * train.epochs))
     kinds: dict[str, Any] = {
         "adam": keras.optimizers.Adam,
         "adamw": keras.optimizers.AdamW,
         "sgd": keras.optimizers.SGD,
     }
-    return kinds[train.optimizer](learning_rate=rate)
+    rate = schedules.rate_of_steps(recipe.train, steps)
+    return kinds[recipe.train.optimizer](learning_rate=rate, global_clipnorm=recipe.train.clip)
 
 
 def output_width(recipe: Recipe) -> int:

@@ -195,6 +195,13 @@ def test_the_optimizer_is_the_named_one_with_its_rate(name: str, kind: type) -> 
     assert float(made.learning_rate) == pytest.approx(0.02)
 
 
+def test_gradients_are_cut_to_the_named_norm() -> None:
+    made = network.optimizer_for(recipe_of(Binary(), optimizer="sgd", learning_rate=1.0, clip=0.5), 10)
+    weight = keras.Variable([0.0, 0.0])
+    made.apply([keras.ops.convert_to_tensor([3.0, 4.0])], [weight])  # of norm 5
+    assert keras.ops.convert_to_numpy(weight) == pytest.approx([-0.3, -0.4])
+
+
 def test_cosine_annealing_goes_to_zero_over_all_epochs() -> None:
     recipe = recipe_of(Binary(), schedule="cosine", learning_rate=0.4, epochs=5)
     rate = network.optimizer_for(recipe, 20)._learning_rate

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_med import runfolder
 from keras_med.errors import RecipeError
-from keras_med.recipe.consistency import check_training
+from keras_med.recipe.consistency import check_settings
 from keras_med.recipe.loading import LoadedRecipe, check_reference, load_recipe
 from keras_med.recipe.settings import assigned, changed, check_assignments, settings_of, values_of, with_values
 from keras_med.recipe.words import Binary, Classes, KFold, Recipe, Regression
@@ -72,7 +72,7 @@ def read_recipe(options: Options) -> LoadedRecipe:
     check_assignments(list(options.assignments))
     loaded = load_recipe(options.reference)
     recipe = assigned(loaded.recipe, list(options.assignments))
-    check_training(recipe.train)
+    check_settings(recipe)
     return replace(loaded, recipe=_smoked(recipe) if options.smoke else recipe)
 
 

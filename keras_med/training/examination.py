@@ -78,12 +78,12 @@ def run_preflight(folder: Path) -> None:
     runtime.start(machine, plan.seed)
     features = Features.of(job.run.features)
     examples = Examples(job.run, plan.fold, recipe, features, most=plan.examples)
-    with runtime.scope(machine):
-        model = build_model(recipe, examples, given, features)
-        take_prefix(model, job.run.features)
-        trained = network.trained_on(model)
-        trained.compile(keras.optimizers.Adam(_RATES[0]), loss=network.loss_for(recipe), jit_compile=machine.compiled)
-        trained.optimizer.build(trained.trainable_variables)
+    # One device, whatever the fits have: Keras' calls for a single batch give every replica the whole of it.
+    model = build_model(recipe, examples, given, features)
+    take_prefix(model, job.run.features)
+    trained = network.trained_on(model)
+    trained.compile(keras.optimizers.Adam(_RATES[0]), loss=network.loss_for(recipe), jit_compile=machine.compiled)
+    trained.optimizer.build(trained.trainable_variables)
     found = Found()
     backbones = [used["backbone"] for used in runfolder.read_json(job.run.features / "done.json")["weights"]]
     sample = _sample(Examples(job.run, plan.fold, recipe), examples)

@@ -198,3 +198,13 @@ def test_a_resume_with_other_settings_or_a_changed_recipe_is_refused(
     told = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.returncode == 2
     assert "has changed since the run began" in told.stderr
+
+
+def test_two_devices_go_through_a_whole_run(stripes: Path, command: Command, tmp_path: Path) -> None:
+    done = command(
+        "run", stripes / "stripes.py", "--data", stripes / "data", "--devices", "cpu:2", "--set", "train.epochs=1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "batch 16 = 2 x 8" in done.stderr
+    assert "preflight: first loss" in done.stderr
+    assert json.loads(run_in(tmp_path).environment.read_text())["replicas"] == 2

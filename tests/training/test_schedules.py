@@ -2,8 +2,6 @@ import math
 
 import pytest
 
-from keras_med.errors import RecipeError
-from keras_med.recipe.consistency import check_training
 from keras_med.recipe.words import Train
 from keras_med.training.schedules import rate_after, rate_of_steps
 
@@ -36,22 +34,3 @@ def test_a_warm_up_before_a_constant_rate() -> None:
 def test_cosine_annealing_starts_again_in_equal_periods() -> None:
     rate = rate_of_steps(Train(schedule="cosine", learning_rate=0.4, epochs=4, restarts=1), 10)
     assert [float(rate(step)) for step in (0, 10, 20, 30)] == pytest.approx([0.4, 0.2, 0.4, 0.2], abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("train", "told"),
-    [
-        (Train(epochs=3, warmup=3), "leaves none of the 3 epochs"),
-        (Train(restarts=2), "needs cosine annealing"),
-        (Train(schedule="cosine", restarts=2, warmup=1), "does not go with train.restarts"),
-        (Train(schedule="plateau", warmup=1), "does not go with train.schedule"),
-    ],
-)
-def test_settings_that_contradict_each_other_are_refused(train: Train, told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
-        check_training(train)
-
-
-def test_what_goes_together_is_left_alone() -> None:
-    check_training(Train(schedule="cosine", warmup=2))
-    check_training(Train(schedule="plateau"))

@@ -1,0 +1,48 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_med import Data, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train
+from keras_med.errors import RecipeError
+from keras_med.recipe.consistency import check_settings
+
+
+def recipe(train: Train, final: Final | None = None) -> Recipe:
+    def index(root: Path) -> Any: ...
+
+    def network(image: Any) -> Any: ...
+
+    return Recipe(
+        target=Regression(),
+        data=Data(index),
+        image=Image(size=(8, 8)),
+        split=KFold() if final else Holdout(),
+        model=Model(network),
+        train=train,
+        final=final,
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        (Train(epochs=3, warmup=3), "leaves none of the 3 epochs"),
+        (Train(restarts=2), "needs cosine annealing"),
+        (Train(schedule="cosine", restarts=2, warmup=1), r"does not go with train\.restarts"),
+        (Train(schedule="plateau", warmup=1), r"does not go with train\.schedule"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(train: Train, told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        check_settings(recipe(train))
+
+
+def test_a_final_network_may_not_follow_what_it_only_watches() -> None:
+    with pytest.raises(RecipeError, match="watches and never uses"):
+        check_settings(recipe(Train(schedule="plateau"), Final()))
+
+
+def test_what_goes_together_is_left_alone() -> None:
+    check_settings(recipe(Train(schedule="cosine", warmup=2), Final()))
+    check_settings(recipe(Train(schedule="plateau")))

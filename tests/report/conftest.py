@@ -200,6 +200,8 @@ def _settings(kind: str, *, demo: bool, smoke: bool, pictures: bool, seed: int) 
             "train.learning_rate": 0.001,
             "model.frozen": True,
             "report.pictures": pictures,
+            "evaluate.unit": "example",
+            "evaluate.combine": "mean",
         },
         "target": TARGETS[kind],
         "demo": demo,

@@ -28,7 +28,7 @@ from keras_med.jobs.job import DONE, LOG, Job
 from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.words import Image
 
-VERSION = 5  # of what a shard holds; a change here reads every file again
+VERSION = 6  # of what a shard holds; a change here reads every file again
 _ROWS = 1024  # of a shard at most: a second or two of small files, so that starting its process does not count
 _READ = 640 * 1024**2  # bytes of files: of large ones, slow to decode, many shards are made for many processes
 _BYTES = 128 * 1024**2  # of its arrays as float32

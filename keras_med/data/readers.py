@@ -33,6 +33,8 @@ def read_picture(
         head = _first_bytes(path)
     except IsADirectoryError:
         return volume.read_series(sorted(file for file in path.iterdir() if file.is_file()), values)
+    if head[128:132] == b"DICM":  # first: the bytes before may be those of a TIFF, and scanners write such files
+        return dicom.read(path, values, frame=row)
     if head.startswith((PNG, JPEG, *TIFFS)):
         return _scaled(raster.read(path), values, path)
     if head.startswith(b"\x93NUMPY"):
@@ -42,7 +44,7 @@ def read_picture(
         return _from_array(stacks.read_npz(path, key=key, row=row), values, dimensions, path)
     if path.name.lower().endswith(NIFTI):
         return volume.read_nifti(path, values)
-    if head[128:132] == b"DICM" or path.suffix.lower() in NAMES_OF_DICOM:
+    if path.suffix.lower() in NAMES_OF_DICOM:
         return dicom.read(path, values, frame=row)
     return _scaled(raster.read(path), values, path)  # its error says what the file is instead
 

@@ -465,3 +465,11 @@ def test_real_pixels_and_headers_are_those_of_pydicom():
             if found is not None:
                 assert found.tags == tags_of(open_dataset(path, pixels=False))
     assert compared >= 70
+
+
+@pytest.mark.parametrize("preamble", [b"II*\x00", b"MM\x00*"])
+def test_a_preamble_that_begins_like_a_tiff_leaves_it_a_dicom_file(tmp_path: Path, preamble: bytes) -> None:
+    file = write(tmp_path / "a.dcm", np.arange(20, dtype=np.uint16).reshape(4, 5) * 20)
+    expected = read_picture(file, WATER).array
+    file.write_bytes(preamble + file.read_bytes()[4:])
+    np.testing.assert_array_equal(read_picture(file, WATER).array, expected)

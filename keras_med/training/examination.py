@@ -18,7 +18,7 @@ from keras_med.runfolder import FitFolder
 from keras_med.training import network, runtime
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features
-from keras_med.training.fit import build_model, recipe_of, take_prefix
+from keras_med.training.fit import build_model, recipe_of, steps_of_epoch, take_prefix
 from keras_med.training.folds import read_plan
 from keras_med.training.runtime import Runtime
 
@@ -78,6 +78,7 @@ def run_preflight(folder: Path) -> None:
     runtime.start(machine, plan.seed)
     features = Features.of(job.run.features)
     examples = Examples(job.run, plan.fold, recipe, features, most=plan.examples)
+    steps_of_epoch(examples, plan, recipe)
     # One device, whatever the fits have: Keras' calls for a single batch give every replica the whole of it.
     model = build_model(recipe, examples, given, features)
     take_prefix(model, job.run.features)

@@ -43,7 +43,7 @@ def run_fit(folder: Path) -> None:
         model = build_model(recipe, examples, given, features)
         take_prefix(model, fit.run.features)
         trained = network.trained_on(model)
-        steps = _steps(examples, plan, recipe)
+        steps = steps_of_epoch(examples, plan, recipe)
         trained.compile(
             network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=machine.compiled
         )
@@ -153,7 +153,8 @@ def write_history(fit: FitFolder, state: State) -> None:
     runfolder.write_csv(fit.history, pd.DataFrame(state.history))
 
 
-def _steps(examples: Examples, plan: FitPlan, recipe: Recipe) -> int:
+def steps_of_epoch(examples: Examples, plan: FitPlan, recipe: Recipe) -> int:
+    """Return the steps of one epoch; refuse a batch larger than the data, and a fold without what it watches."""
     count = len(examples.table("train"))
     if count < recipe.train.batch_size:
         what = f"A batch of {recipe.train.batch_size} is larger than the {count} training examples of fold {plan.fold}."

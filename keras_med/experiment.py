@@ -15,10 +15,8 @@ from keras_med.data.dataset import UNLABELLED, read_index
 from keras_med.data.dividing import divide_index
 from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
-from keras_med.evaluation import gathering
-from keras_med.evaluation.protocol import protocol_checks
+from keras_med.evaluation import decision, gathering
 from keras_med.evaluation.submission import submission_like
-from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.export import manifest
 from keras_med.export.job import export_in_fresh_process
 from keras_med.jobs import cluster
@@ -32,7 +30,7 @@ from keras_med.report.card import write_card
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
-from keras_med.training import folds, knowledge, preflight, runtime
+from keras_med.training import folds, preflight, runtime, scoring
 from keras_med.training.runtime import Runtime
 from keras_med.training.watching import CountWatch, EpochWatch
 
@@ -152,7 +150,7 @@ def _split(begun: Experiment, index: pd.DataFrame) -> None:
     division = divide_index(index, begun.recipe, fold=fold, partial=begun.settings["smoke"])
     runfolder.write_csv(begun.run.index, division.index, private=True)
     runfolder.write_csv(begun.run.splits, division.splits)
-    for line in division.lines:
+    for line in (*division.lines, *decision.too_few(division.splits, division.index, fold, begun.recipe)):
         say(line)
     begun.remember(patients_known=division.patients_known, shared_patients=division.shared)
 
@@ -217,22 +215,8 @@ def _common(begun: Experiment) -> dict[str, Any]:
 def _figures(begun: Experiment, names: list[str]) -> None:
     """Predictions to predictions.csv, metrics.json and submission.csv."""
     run, recipe = begun.run, begun.recipe
-    predictions = folds.with_roles(gathering.gathered({name: run.fit(name).predictions for name in names}))
-    runfolder.write_csv(run.predictions, predictions)
-    index, parts = read_index(run.index), pd.read_csv(run.splits, dtype=str, keep_default_na=False)
-    plans = {name: folds.read_plan(run.fit(name).path) for name in names}
-    target = begun.settings["target"]
-    seed, case = seed_for(recipe.seed, "bootstrap"), recipe.evaluate
-    scoring = Scoring(target["kind"], target["unit"], target["classes"], seed, case.unit, case.combine)
-    scored = gathering.with_patients(predictions[predictions["role"] != UNLABELLED], index)
-    labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
-    start = plans[names[-1]].start
-    flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
-    protocol = protocol_checks(recipe, parts, plans[start].fold if start else None)
     found = {
-        **summarise(scored, labels, scoring),
-        "checks": [*protocol, *knowledge.checks(flattered), *preflight.checks(run)],
-        "flattery": flattered,
+        **scoring.figures(run, recipe, names, scoring.scoring_of(recipe, begun.settings["target"])),
         "patients_known": begun.settings["patients_known"],
         "shared_patients": begun.settings["shared_patients"],
         "times": {name: round(seconds, 1) for name, seconds in begun.seconds.items()},
@@ -240,13 +224,15 @@ def _figures(begun: Experiment, names: list[str]) -> None:
     runfolder.write_json(run.metrics, found)
     fold = folds.exported_fold(recipe)
     if "test" in found["splits"] and fold is not None:
+        parts = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
         uses = gathering.count_test_use(run.test_uses, parts, fold, run.path.name)
         say(f"this test split has been scored by {uses} {'run' if uses == 1 else 'runs'}")
-    _submit(begun, predictions[predictions["role"] == UNLABELLED])
+    _submit(begun, gathering.read(run.predictions))
 
 
 def _submit(begun: Experiment, predictions: pd.DataFrame) -> None:
     """Write submission.csv in the form of the challenge's sample; a smoke run predicts too few rows for one."""
+    predictions = predictions[predictions["role"] == UNLABELLED]
     named = begun.recipe.data.submission
     if named is None or not len(predictions) or begun.settings["smoke"]:
         return
@@ -265,9 +251,8 @@ def _export(begun: Experiment) -> None:
     job = folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": folds.fit_name(fold)})
     run_jobs([job])
     in_run = begun.settings["demo"] or begun.settings["smoke"]
-    description = manifest.describe(
-        recipe, name=begun.opened.title, classes=begun.settings["target"]["classes"] or None
-    )
+    classes, found = begun.settings["target"]["classes"] or None, runfolder.read_json(run.metrics)
+    description = manifest.describe(recipe, name=begun.opened.title, classes=classes, decision=found)
     settings = {
         "model": str(run.model.absolute()),
         "parent": str((run.export if in_run else Path("saved_models") / begun.opened.title).absolute()),

@@ -1,7 +1,7 @@
 """The audited table to splits.csv: the place of each example in each fold, with no patient or twin on both sides.
 
-One row for each example and fold: id, group, split (train, validation, out_of_fold, test, unused) and fold ("0", "1"
-and so on, "final"). Groups are named after their first id.
+One row for each example and fold: id, group, split (train, validation, calibration, out_of_fold, test, unused) and fold
+("0", "1" and so on, "final"). Groups are named after their first id.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from keras_med.recipe.kinds import near
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Column, Final, Holdout, KFold, Split
 
-PLACES = ("train", "validation", "out_of_fold", "test", "unused", "unlabelled")
+PLACES = ("train", "validation", "calibration", "out_of_fold", "test", "unused", "unlabelled")
 COLUMNS = ["id", "group", "split", "fold"]
-_SIDES = ("train", "validation", "out_of_fold", "test")
+_SIDES = ("train", "validation", "calibration", "out_of_fold", "test")
 
 
 def make_splits(table: pd.DataFrame, split: Split, final: Final | None, *, kind: str, seed: int) -> pd.DataFrame:
@@ -161,7 +161,7 @@ def _kfold(units: Units, split: KFold, seed: int) -> dict[str, np.ndarray]:
     folds = {}
     for fold in equal:
         mine = np.where(numbers == fold, "out_of_fold", places)
-        folds[fold] = _with_validation(units, mine, split.validation, seed_for(seed, f"validation {fold}"))
+        folds[fold] = _with_part(units, mine, split.validation, seed_for(seed, f"validation {fold}"))
     return folds
 
 
@@ -188,7 +188,7 @@ def _column(table: pd.DataFrame, units: Units, split: Column, seed: int) -> tupl
     else:
         places, leaked = _without_leaks(units, places, split)
     if not (places == "validation").any():
-        places = _with_validation(units, places, split.validation, seed_for(seed, "validation 0"))
+        places = _with_part(units, places, split.validation, seed_for(seed, "validation 0"))
     return places, list(table["id"][leaked])
 
 
@@ -214,13 +214,13 @@ def _without_leaks(units: Units, places: np.ndarray, split: Column) -> tuple[np.
     return np.where(leaked, "unused", places), leaked
 
 
-def _with_validation(units: Units, places: np.ndarray, share: float, seed: int) -> np.ndarray:
+def _with_part(units: Units, places: np.ndarray, share: float, seed: int, part: str = "validation") -> np.ndarray:
     """Cut a share of whole groups from the training side."""
     if not share:
         return places
     train = places == "train"
     made = places.copy()
-    made[train] = divide(units.only(train), {"train": 1 - share, "validation": share}, seed)
+    made[train] = divide(units.only(train), {"train": 1 - share, part: share}, seed)
     return made
 
 
@@ -228,7 +228,8 @@ def _final(units: Units, first: np.ndarray, final: Final, seed: int) -> np.ndarr
     """Train on nearly everything outside the test split; `redraw` takes the test split too, as some notebooks do."""
     kept = np.isin(first, ["test", "unused"])
     places = np.where(kept & (not final.redraw), first, "train").astype(object)
-    return _with_validation(units, places, 1 - final.share, seed_for(seed, "final"))
+    places = _with_part(units, places, final.calibration, seed_for(seed, "calibration"), "calibration")
+    return _with_part(units, places, 1 - final.share, seed_for(seed, "final"))
 
 
 def _check_classes(units: Units, needed: int, sides: str) -> None:

@@ -80,16 +80,22 @@ def differences(
     seed: int,
     unit: str = "",
     classes: Sequence[object] = (),
+    thresholds: tuple[float, float] = (0.5, 0.5),
     resamples: int = RESAMPLES,
 ) -> dict[str, Entry]:
     """Give every metric's difference (first minus second) between two tables of predictions of the same examples.
 
     Rows are paired by id and resampled by the patients of the first table; other examples or labels are refused.
+
+    Args:
+        thresholds: from which each table's binary cases are called positive.
     """
     second = paired(predictions, others)
     patients = patients_of(predictions)
-    one = described(predictions, patients, kind=kind, unit=unit, classes=classes)
-    two = described(second, patients, kind=kind, unit=unit, classes=classes)
+    one, two = (
+        described(table, patients, kind=kind, unit=unit, classes=classes, threshold=threshold)
+        for table, threshold in zip((predictions, second), thresholds, strict=True)
+    )
     return _differences(one, two, patients, seed, resamples)
 
 

@@ -67,7 +67,14 @@ def _figures(rows: pd.DataFrame, seen: np.ndarray, scoring: Scoring, resamples: 
     codes = pd.Series(every.codes, index=_keys(whole))
     some = Patients(codes[_keys(rest)].to_numpy(), every.count, known=True)
     one, two = (
-        described(table, patients, kind=scoring.kind, unit=scoring.unit, classes=scoring.classes)
+        described(
+            table,
+            patients,
+            kind=scoring.kind,
+            unit=scoring.unit,
+            classes=scoring.classes,
+            threshold=scoring.threshold_for(rows),
+        )
         for table, patients in ((whole, every), (rest, some))
     )
     drawn = resample(minus(one.statistic, two.statistic), every.count, seed=scoring.seed, resamples=resamples)

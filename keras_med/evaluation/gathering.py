@@ -14,13 +14,18 @@ def gathered(files: Mapping[str, Path]) -> pd.DataFrame:
     """Put the predictions of fits together; labels and ids stay text."""
     parts = []
     for fit, file in files.items():
-        part = pd.read_csv(file, dtype={"id": str, "label": str, "fit": str}, keep_default_na=False)
+        part = read(file)
         if set(part["fit"]) - {fit}:
             raise DataError(
                 "The predictions are those of another fit.", where=str(file), remedy="Delete that fit's folder."
             )
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
+
+
+def read(file: Path) -> pd.DataFrame:
+    """Read predictions; labels and ids stay text."""
+    return pd.read_csv(file, dtype={"id": str, "label": str, "fit": str}, keep_default_na=False)
 
 
 def with_patients(predictions: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:

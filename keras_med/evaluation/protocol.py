@@ -7,7 +7,7 @@ from keras_med.recipe.words import Column, Final, KFold, Recipe
 
 Check = dict[str, str]
 
-_SIDES = ("train", "validation", "out_of_fold", "test")
+_SIDES = ("train", "validation", "calibration", "out_of_fold", "test")
 
 
 def protocol_checks(recipe: Recipe, splits: pd.DataFrame, start_fold: str | None) -> list[Check]:

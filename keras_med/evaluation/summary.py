@@ -25,6 +25,8 @@ class Scoring:
     seed: of the bootstrap.
     case: what one case is, an example or a patient.
     combine: how the predictions of one patient become one.
+    threshold: p from which a binary case is called positive, by the network that `owner` names.
+    owner: the fit that the threshold was chosen for; all others call from 0.5 on.
     """
 
     kind: Kind
@@ -33,6 +35,12 @@ class Scoring:
     seed: int
     case: Literal["example", "patient"] = "example"
     combine: Literal["mean", "max"] = "mean"
+    threshold: float = 0.5
+    owner: str = ""
+
+    def threshold_for(self, rows: pd.DataFrame) -> float:
+        """Return the threshold at which these rows are called: the owner's for rows that it alone predicted."""
+        return self.threshold if set(rows["fit"]) == {self.owner} else 0.5
 
 
 def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series], scoring: Scoring) -> dict[str, Any]:
@@ -102,7 +110,15 @@ def _value(rows: pd.DataFrame, name: str, scoring: Scoring) -> float:
 
 
 def _scored(rows: pd.DataFrame, scoring: Scoring) -> dict[str, Any]:
-    return dict(score(rows, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes))
+    told = score(
+        rows,
+        kind=scoring.kind,
+        seed=scoring.seed,
+        unit=scoring.unit,
+        classes=scoring.classes,
+        threshold=scoring.threshold_for(rows),
+    )
+    return dict(told)
 
 
 def _constant(labels: pd.Series, scoring: Scoring) -> Any:

@@ -25,24 +25,25 @@ def describe(
     *,
     name: str,
     classes: list[str] | None = None,
-    threshold: float | None = None,
-    temperature: float | None = None,
-    prior: list[float] | None = None,
+    decision: Mapping[str, Any] | None = None,
     data_hash: str | None = None,
 ) -> dict[str, Any]:
     """Return what an export says about itself, as far as the recipe and its run know it.
 
     classes: labels in the order of the network's outputs; a binary network's one output is the probability of the last
+    decision: threshold and calibration as metrics.json has them; the threshold is one of the network's own output
     """
     image = recipe.image
+    threshold, calibration = ((decision or {}).get(name) or {} for name in ("threshold", "calibration"))
+    fitted = {name: calibration.get(name) for name in ("method", "temperature", "offsets")}
     return {
         "recipe": name,
         "target": _target(recipe),
         "classes": classes,
         "preparation": {"size": list(image.size), "values": image.values, "channels": image.shape[-1]},
-        "threshold": threshold,
-        "temperature": temperature,
-        "prior": prior,
+        "threshold": threshold.get("value"),
+        "threshold_of": {"unit": recipe.evaluate.unit, "combine": recipe.evaluate.combine},
+        "calibration": fitted if fitted["method"] else None,
         "data_hash": data_hash,
     }
 

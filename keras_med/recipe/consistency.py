@@ -1,12 +1,13 @@
 """Settings that are right one by one and contradict each other, refused before anything is read."""
 
 from keras_med.errors import RecipeError
-from keras_med.recipe.words import Final, Recipe, Train
+from keras_med.recipe.words import Final, KFold, Recipe, Train
 
 
 def check_settings(recipe: Recipe) -> None:
     """Refuse settings that contradict each other."""
     _check_rate(recipe.train, recipe.final)
+    _check_threshold(recipe)
 
 
 def _check_rate(train: Train, final: Final | None) -> None:
@@ -21,3 +22,21 @@ def _check_rate(train: Train, final: Final | None) -> None:
     if train.warmup and (train.restarts or train.schedule == "plateau"):
         other = "train.restarts" if train.restarts else 'train.schedule="plateau"'
         raise RecipeError(f"train.warmup does not go with {other}.", remedy="--set train.warmup=0")
+
+
+def _check_threshold(recipe: Recipe) -> None:
+    """Refuse a target sensitivity for which no threshold can be chosen on examples that the network never saw."""
+    final = recipe.final
+    if final is not None and final.calibration and (final.start != "new" or final.redraw):
+        what = "final.calibration sets examples aside that the network must never have seen."
+        raise RecipeError(what, remedy='It needs final.start="new" and final.redraw=False.')
+    if recipe.evaluate.sensitivity is None:
+        return
+    if recipe.target.kind != "binary":
+        raise RecipeError("evaluate.sensitivity needs a binary target.", remedy="--set evaluate.sensitivity=none")
+    if final is None and isinstance(recipe.split, KFold):
+        what = "A threshold belongs to one network, and folds without a final network describe a procedure."
+        raise RecipeError(what, remedy="Give the recipe final=Final(calibration=0.15).")
+    if final is not None and not final.calibration:
+        what = "The final network's threshold needs examples that it never saw."
+        raise RecipeError(what, remedy="--set final.calibration=0.15")

@@ -224,11 +224,13 @@ class Final:
     share: share of the examples outside the test split that it trains on; the rest is watched and never used
     start: from new weights, or from the fold with the best validation loss
     redraw: draw the watched rest from all labelled examples, test and training ones included, as some notebooks do
+    calibration: share set aside first, on which the network's threshold and temperature are chosen
     """
 
     share: Share = 0.97
     start: Literal["new", "best_fold"] = "new"
     redraw: bool = False
+    calibration: ShareOrZero = 0.0
 
 
 @word
@@ -237,10 +239,14 @@ class Evaluate:
 
     unit: what one case is: an example, or a patient
     combine: how the predictions of one patient become one
+    sensitivity: what the threshold of a binary target must reach; none calls positive from 0.5 on
+    assurance: how sure that must be in new patients; none takes the threshold that reaches it on known ones
     """
 
     unit: Literal["example", "patient"] = "example"
     combine: Literal["mean", "max"] = "mean"
+    sensitivity: Share | None = None
+    assurance: Annotated[float, Within(0.5, 1, open_high=True)] | None = 0.95
 
 
 @word

@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from keras_med.evaluation.intervals import wilson
 from keras_med.report.contents import Contents
 from keras_med.report.figures import ACCENT, INK, MUTED, SERIES, Drawing, canvas, finish
+from keras_med.report.operating import calibrated, calibration_of
 from keras_med.report.scored import Floats, Scored
 from keras_med.report.wording import Entry, count, interval, number, percent, split_name
 
@@ -22,11 +23,10 @@ def class_figures(contents: Contents, found: Scored, threshold: float) -> list[D
     if target.kind == "binary":
         called = (found.p >= threshold).astype(np.int64)
         curves = [roc(found, contents, entries), precision_recall(found, contents, entries)]
-        return [confusion(found, called, target.classes), *curves, reliability(found, found.truth, found.p, "positive")]
+        return [confusion(found, called, target.classes), *curves, reliability(found, contents, "positive")]
     called = found.p.argmax(axis=1)
-    right = (called == found.truth).astype(np.float64)
     curves = [one_against_rest(found, target.classes, kind) for kind in ("roc", "precision_recall")]
-    return [confusion(found, called, target.classes), *curves, reliability(found, right, found.p.max(axis=1), "right")]
+    return [confusion(found, called, target.classes), *curves, reliability(found, contents, "right")]
 
 
 def counts_of(truth: Floats, called: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:
@@ -164,33 +164,51 @@ def one_against_rest(found: Scored, classes: tuple[str, ...], kind: str) -> Draw
     )
 
 
-def reliability(found: Scored, event: Floats, p: Floats, word: str) -> Drawing:
-    """Draw the observed share against the predicted probability, in ten bins of equally many examples."""
-    order = np.array_split(np.argsort(p, kind="stable"), max(1, min(10, len(p) // 5)))
-    data = pd.DataFrame(
-        [{"predicted": p[rows].mean(), "observed": event[rows].mean(), "n": len(rows)} for rows in order]
-    )
-    spans = [wilson(float(event[rows].mean()), len(rows)) for rows in order]
-    data = data.assign(low=[span.low for span in spans], high=[span.high for span in spans])
+def reliability(found: Scored, contents: Contents, word: str) -> Drawing:
+    """Draw the observed share against the predicted probability, in bins of equally many examples, calibrated too."""
+    curves = {"predicted": found.chances()}
+    calibration = calibration_of(contents.metrics, found.rows)
+    if calibration is not None:
+        curves = {"as the network says": found.chances(), "calibrated": calibrated(found, calibration).chances()}
+    parts = []
     with canvas() as figure:
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axes.vlines(data["predicted"], data["low"], data["high"], color=ACCENT, alpha=0.35, linewidth=2.5)
-        axes.plot(data["predicted"], data["observed"], "o-", color=ACCENT, markersize=4.5, linewidth=1.2)
-        what = "positive" if word == "positive" else "right"
-        axes.set(xlabel="Predicted probability", ylabel=f"Share that is {what}", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        for (name, (event, p)), colour in zip(curves.items(), (ACCENT, SERIES[1]), strict=False):
+            bins = _bins(event, p)
+            at = bins["predicted"]
+            axes.vlines(at, bins["low"], bins["high"], color=colour, alpha=0.35, linewidth=2.5)
+            axes.plot(at, bins["observed"], "o-", color=colour, markersize=4.5, linewidth=1.2, label=name)
+            parts.append(bins.assign(curve=name))
+        axes.set(xlabel="Predicted probability", ylabel=f"Share that is {word}", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set_box_aspect(0.8)
-    first, last = data.iloc[0], data.iloc[-1]
+        if len(curves) > 1:
+            axes.legend(loc="upper left")
+    told = []
+    for bins in parts:
+        first, last = bins.iloc[0], bins.iloc[-1]
+        told.append(
+            f"{first['curve'].capitalize()}, in {len(bins)} bins: the lowest predicts {number(first['predicted'])} and "
+            f"sees {number(first['observed'])}, the highest predicts {number(last['predicted'])} and sees "
+            f"{number(last['observed'])}."
+        )
     return finish(
         figure,
         "reliability",
         caption="Reliability: on the dashed line the probabilities can be read as chances. Bars are 95 % limits of "
         "each bin, with images counted as independent.",
-        alt=f"Reliability in {len(data)} bins: the lowest predicts {number(first['predicted'])} and sees "
-        f"{number(first['observed'])}, the highest predicts {number(last['predicted'])} and sees "
-        f"{number(last['observed'])}.",
-        data=data,
+        alt=f"Reliability. {' '.join(told)}",
+        data=pd.concat(parts, ignore_index=True),
     )
+
+
+def _bins(event: Floats, p: Floats) -> pd.DataFrame:
+    order = np.array_split(np.argsort(p, kind="stable"), max(1, min(10, len(p) // 5)))
+    data = pd.DataFrame(
+        [{"predicted": p[rows].mean(), "observed": event[rows].mean(), "n": len(rows)} for rows in order]
+    )
+    spans = [wilson(float(event[rows].mean()), len(rows)) for rows in order]
+    return data.assign(low=[span.low for span in spans], high=[span.high for span in spans])
 
 
 def _curve(own: npt.NDArray[np.bool_], p: Floats, kind: str) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from keras_med.evaluation.summary import Scoring, cases
 from keras_med.recipe.seeds import seed_for
 from keras_med.report import wording
 from keras_med.report.load import Run, load_run
+from keras_med.report.operating import threshold_of
 
 _ROLES = ("test", "out_of_fold")
 _SHOWN = ("auroc", "macro_auroc", "sensitivity", "specificity", "accuracy", "log_loss", "brier", "mae", "rmse", "bias")
@@ -59,7 +60,9 @@ def compare(first: Path, second: Path) -> Comparison:
     unit, combine = _case(one, two)
     scoring = Scoring(target["kind"], target["unit"], target["classes"], seed_for(0, "compare"), unit, combine)
     tables = [_cases(run, role, scoring) for run in (one, two)]
-    figures = differences(*tables, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes)
+    settings: dict[str, Any] = {"kind": scoring.kind, "seed": scoring.seed, "unit": scoring.unit}
+    thresholds = (threshold_of(one.judged, tables[0]), threshold_of(two.judged, tables[1]))
+    figures = differences(*tables, classes=scoring.classes, thresholds=thresholds, **settings)
     demo = bool(one.settings["demo"] or two.settings["demo"])
     return Comparison(str(first), str(second), role, figures, demo)
 

@@ -36,9 +36,14 @@ class Run:
         return found
 
     @cached_property
+    def judged(self) -> dict[str, Any]:
+        """metrics.json, whole."""
+        return read_json(self.folder.metrics)
+
+    @cached_property
     def metrics(self) -> pd.DataFrame:
         """split, metric, value, low, high, unit, n, patients: one row a metric."""
-        splits = read_json(self.folder.metrics).get("splits") or {}
+        splits = self.judged.get("splits") or {}
         rows = [
             {"split": split, "metric": name, **entry}
             for split, entries in splits.items()

@@ -1,21 +1,39 @@
-"""Binary predictions to the table behind the threshold slider: counts at each of a few hundred thresholds."""
+"""A network's own threshold and calibration, and binary predictions to the table behind the threshold slider."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_med.report.contents import Contents
+from keras_med.evaluation.calibration import Calibration
 from keras_med.report.scored import Floats, Scored
 from keras_med.report.wording import finite
 
 STEPS = 100
 
 
-def threshold_of(contents: Contents) -> float:
-    """Return the threshold that the metrics were computed at."""
-    said = contents.metrics.get("threshold")
-    if isinstance(said, dict):
-        said = said.get("value")
-    return float(said) if finite(said) else 0.5
+def threshold_of(metrics: Mapping[str, Any], rows: pd.DataFrame) -> float:
+    """Return the threshold that the metrics of these predictions were computed at: the network's own, or 0.5."""
+    said = metrics.get("threshold") or {}
+    own = "fit" in rows and set(rows["fit"]) == {said.get("fit")}
+    return float(said["value"]) if own and finite(said.get("value")) else 0.5
+
+
+def calibration_of(metrics: Mapping[str, Any], rows: pd.DataFrame) -> Calibration | None:
+    """Return the calibration that goes with the network of these predictions."""
+    said = metrics.get("calibration") or {}
+    if not said.get("method") or "fit" not in rows or set(rows["fit"]) != {said.get("fit")}:
+        return None
+    return Calibration(said["method"], said["temperature"], tuple(said["offsets"]), said["examples"])
+
+
+def calibrated(found: Scored, calibration: Calibration) -> Scored:
+    """Return the same predictions with calibrated probabilities."""
+    if found.p.ndim == 1:
+        return replace(found, p=calibration.apply(np.stack([1 - found.p, found.p], axis=1))[:, 1])
+    return replace(found, p=calibration.apply(found.p))
 
 
 def operating_points(found: Scored, threshold: float) -> pd.DataFrame:

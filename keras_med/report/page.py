@@ -37,7 +37,7 @@ def write_report(run: RunFolder) -> Path:
         drawing.save(run.figures)
     points = None
     if contents.target.kind == "binary" and not found.why:
-        points = operating_points(found, threshold_of(contents))
+        points = operating_points(found, threshold_of(contents.metrics, found.rows))
         write_csv(run.figures / "thresholds.csv", points)
     page = render(contents, found, drawings, points)
     if len(page.encode()) > LARGEST:
@@ -53,7 +53,7 @@ def draw(contents: Contents, found: Scored) -> dict[str, list[Drawing]]:
     if not found.why and contents.target.kind == "regression":
         figures = regression_figures(contents, found)
     elif not found.why:
-        figures = class_figures(contents, found, threshold_of(contents))
+        figures = class_figures(contents, found, threshold_of(contents.metrics, found.rows))
     return {
         "data": [histograms] if histograms else [],
         "training": learning_curves(contents),

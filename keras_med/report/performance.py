@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from keras_med.report.contents import Contents
+from keras_med.report.decided import decided
 from keras_med.report.figures import Drawing
 from keras_med.report.operating import threshold_of
 from keras_med.report.scored import Scored
@@ -28,6 +29,7 @@ def performance(
         "gist": found.why or f"{len(drawings)} figures of the {split_name(found.split).lower()} split",
         "about": about,
         "drawings": [drawing for drawing in drawings if points is None or drawing.name != "confusion"],
+        "decided": decided(contents),
         "slider": None if points is None else _slider(contents, found, points),
         "classes": _classes(target.classes, entries) if target.kind == "classes" else [],
         "decades": _decades(entries),
@@ -38,7 +40,7 @@ def performance(
 
 
 def _slider(contents: Contents, found: Scored, points: pd.DataFrame) -> dict[str, Any]:
-    threshold = threshold_of(contents)
+    threshold = threshold_of(contents.metrics, found.rows)
     place = int((points["threshold"] - threshold).abs().argmin())
     rows = [
         {name: float(value) if name == "threshold" else int(value) for name, value in row.items()}
@@ -51,7 +53,17 @@ def _slider(contents: Contents, found: Scored, points: pd.DataFrame) -> dict[str
         "positive": contents.target.positive,
         "negative": contents.target.classes[0],
         "split": split_name(found.split).lower(),
+        "own": _own(contents, found),
     }
+
+
+def _own(contents: Contents, found: Scored) -> str:
+    """Say what the threshold at which the slider starts rests on."""
+    said = contents.metrics.get("threshold") or {}
+    if not finite(said.get("value")) or set(found.rows["fit"]) != {said["fit"]}:
+        return "the run's own, 0.5, was chosen by nobody"
+    part = split_name(str(said["part"])).lower()
+    return f"the run's own was chosen on the {part} part" + (", which this is" if said["part"] == found.split else "")
 
 
 def _classes(classes: tuple[str, ...], entries: dict[str, Entry]) -> list[tuple[str, ...]]:

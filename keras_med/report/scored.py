@@ -31,6 +31,12 @@ class Scored:
     p: Floats
     why: str = ""
 
+    def chances(self) -> tuple[Floats, Floats]:
+        """Return what a classifier gives chances of, and those: the positive class, or being right."""
+        if self.p.ndim == 1:
+            return self.truth, self.p
+        return (self.p.argmax(axis=1) == self.truth).astype(np.float64), self.p.max(axis=1)
+
     def patients(self) -> npt.NDArray[np.int64]:
         """Number the patients; a row whose patient is unknown stands for itself."""
         if "patient" not in self.rows:

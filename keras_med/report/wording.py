@@ -34,6 +34,7 @@ SPLITS = {
     "validation": "Validation",
     "train": "Training",
     "watched": "Watched",
+    "calibration": "Calibration",
     "unlabelled": "Unlabelled",
     "blocks": "Blocks of files",
 }

@@ -103,11 +103,12 @@ def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str
     """Return the final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
     outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds if name != fit_name(BLOCKS)}
     epochs = int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median())
+    aside = ["calibration"] if final.calibration else []
     best = min(outcomes, key=lambda name: (outcomes[name]["best_loss"], name))
     return FitPlan(
         fold=FINAL,
         validation="validation",
-        predict=("validation", "unlabelled", *(["test"] if with_test else [])),
+        predict=("validation", *aside, "unlabelled", *(["test"] if with_test else [])),
         epochs=max(1, epochs),
         patience=None,
         keep="last",

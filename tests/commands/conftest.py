@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from keras_med.runfolder import RunFolder
+
 RECIPE = '''"""The width of stripes."""
 
 from keras_med import Data, Final, Image, KFold, Model, Recipe, Regression, Train, tables
@@ -41,6 +43,18 @@ recipe = Recipe(
 '''
 
 
+WIDE = (
+    RECIPE.replace('label="width")', 'label="width").assign(label=lambda rows: rows["label"] > 7)')
+    .replace("KFold(folds=2, validation=0.2, test=0.2)", "Holdout(validation=0.3, test=0.3)")
+    .replace('Regression(unit="pixels")', "Binary(positive=True)")
+    .replace("    final=Final(share=0.9),\n", "    evaluate=Evaluate(sensitivity=0.8, assurance=None),\n")
+    .replace("Data(index)", 'Data(index, balance="undersample")')
+    .replace(
+        "Data, Final, Image, KFold, Model, Recipe, Regression", "Binary, Data, Evaluate, Holdout, Image, Model, Recipe"
+    )
+)
+
+
 def draw_stripes(folder: Path, count: int = 120) -> None:
     """Write pictures of stripes, and labels.csv with their widths."""
     draw = np.random.default_rng(0)
@@ -69,6 +83,19 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def wide(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> tuple[RunFolder, str]:
+    """Return a run that tells wide stripes from narrow ones, and what it printed."""
+    folder = tmp_path_factory.mktemp("wide")
+    draw_stripes(folder / "data")
+    (folder / "wide.py").write_text(WIDE)
+    typed = [sys.executable, "-m", "keras_med.run", "wide.py", "--data", "data", "--set", "train.epochs=12"]
+    variables = {**os.environ, "KERAS_MED_CACHE": str(cache)}
+    ended = subprocess.run(typed, cwd=folder, env=variables, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return RunFolder((folder / "runs" / "wide" / "latest").resolve()), ended.stdout
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

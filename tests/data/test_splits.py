@@ -310,3 +310,15 @@ def test_the_shared_patients_of_a_published_split_are_counted(tmp_path, monkeypa
     assert "15 between train and validation, 8 between train and test, 9 between validation and test" in str(
         raised.value
     )
+
+
+def test_the_final_network_s_calibration_part_is_set_aside_first_and_shares_no_patient():
+    patients = [f"p{number // 3}" for number in range(900)]
+    table = table_of(yes_and_no(900), patient=patients)
+    made = binary(table, KFold(folds=3, test=0.2), Final(share=0.9, calibration=0.25))
+    found = counts(made, "final")
+    assert found["test"] == 180
+    assert found["calibration"] == pytest.approx(180, abs=6)  # a quarter of the 720 outside the test
+    assert found["validation"] == pytest.approx(54, abs=6)  # a tenth of the rest
+    assert check_disjoint(made, table) == 0
+    assert (places(made, "0") != "calibration").all()

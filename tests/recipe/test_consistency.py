@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keras_med import Data, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train
+from keras_med import Binary, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train
 from keras_med.errors import RecipeError
 from keras_med.recipe.consistency import check_settings
 
@@ -46,3 +47,20 @@ def test_a_final_network_may_not_follow_what_it_only_watches() -> None:
 def test_what_goes_together_is_left_alone() -> None:
     check_settings(recipe(Train(schedule="cosine", warmup=2), Final()))
     check_settings(recipe(Train(schedule="plateau")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"target": Regression()}, "needs a binary target"),
+        ({"split": KFold()}, "folds without a final network"),
+        ({"split": KFold(), "final": Final()}, "examples that it never saw"),
+        ({"split": KFold(), "final": Final(calibration=0.15, start="best_fold")}, "must never have seen"),
+    ],
+)
+def test_a_threshold_needs_examples_that_the_network_never_saw(changes: dict[str, Any], told: str) -> None:
+    asked = {"target": Binary(), "evaluate": Evaluate(sensitivity=0.9), "split": Holdout()}
+    check_settings(replace(recipe(Train()), **asked))
+    check_settings(replace(recipe(Train()), **{**asked, "split": KFold(), "final": Final(calibration=0.15)}))
+    with pytest.raises(RecipeError, match=told):
+        check_settings(replace(recipe(Train()), **{**asked, **changes}))

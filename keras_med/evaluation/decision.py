@@ -1,0 +1,177 @@
+"""The exported network's predictions on examples it never saw to the threshold and the calibration that go with it.
+
+The threshold is one of the network's own probabilities, before any calibration: both call the same cases positive.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from keras_med.data.copies import MARK
+from keras_med.data.identifiers import label_text
+from keras_med.errors import DataError
+from keras_med.evaluation.calibration import (
+    Calibration,
+    Kind,
+    calibrated,
+    fit_temperature,
+    fitting_arrays,
+)
+from keras_med.evaluation.intervals import FEWEST_OF_A_CLASS
+from keras_med.evaluation.reading import class_labels, patients_of
+from keras_med.evaluation.scores import score
+from keras_med.evaluation.summary import Scoring, cases
+from keras_med.evaluation.thresholds import Threshold, fewest_positive_patients, threshold_for_sensitivity
+from keras_med.recipe.words import Evaluate, Recipe
+
+Check = dict[str, str]
+Priors = tuple[tuple[float, ...], tuple[float, ...]]
+
+_SHOWN = ("brier", "log_loss", "calibration_slope", "calibration_intercept")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What goes with exactly one network.
+
+    fit: the network's.
+    part: of the data, on which all was chosen.
+    threshold: None where none was asked for, or none can be promised.
+    refusal: why a threshold that was asked for cannot be had, and what it takes.
+    calibration: None where none can be fitted.
+    uncalibrated: why not.
+    priors: the classes' natural shares and those of training, where they differ.
+    """
+
+    fit: str
+    part: str
+    threshold: Threshold | None = None
+    refusal: DataError | None = None
+    calibration: Calibration | None = None
+    uncalibrated: str = ""
+    priors: Priors | None = None
+
+    def scoring(self, scoring: Scoring) -> Scoring:
+        """Return how predictions are scored with this threshold."""
+        return replace(scoring, threshold=self.threshold.value, owner=self.fit) if self.threshold else scoring
+
+    def checks(self) -> list[Check]:
+        """Return the check that stands where a threshold should."""
+        if self.refusal is None:
+            return []
+        sentence = f"No threshold was chosen, so cases are called positive from 0.5 on. {self.refusal.what}"
+        return [{"severity": "amber", "sentence": sentence, "remedy": self.refusal.remedy}]
+
+    def to_json(self, effect: dict[str, Any]) -> dict[str, Any]:
+        """Return what metrics.json says, with what calibration did to examples that chose nothing."""
+        at = {"fit": self.fit, "part": self.part}
+        told: dict[str, Any] = {"threshold": None, "calibration": None}
+        if self.threshold is not None:
+            told["threshold"] = asdict(self.threshold) | at
+        elif self.refusal is not None:
+            told["threshold"] = {"value": None, "sentence": self.refusal.what, "remedy": self.refusal.remedy} | at
+        if self.calibration is not None:
+            told["calibration"] = asdict(self.calibration) | at | {"priors": self.priors, **effect}
+        elif self.uncalibrated:
+            told["calibration"] = {"method": None, "sentence": self.uncalibrated} | at
+        return told
+
+
+def decide(unseen: pd.DataFrame, scoring: Scoring, recipe: Recipe, priors: Priors | None) -> Decision | None:
+    """Choose threshold and calibration; None for a regression, or where the network saw all that has a label.
+
+    Args:
+        unseen: the exported network's predictions of labelled examples that it did not train on, of one role.
+        priors: the classes' natural shares and those of training, where training changed them.
+    """
+    if scoring.kind == "regression" or not len(unseen):
+        return None
+    fit, part = str(unseen["fit"].iloc[0]), str(unseen["role"].iloc[0])
+    threshold, refusal = _threshold(cases(unseen, scoring), scoring, recipe.evaluate)
+    calibration, why = _calibration(unseen, scoring, priors)
+    return Decision(fit, part, threshold, refusal, calibration, why, priors if calibration else None)
+
+
+def changed_priors(index: pd.DataFrame, splits: pd.DataFrame, fold: str, recipe: Recipe, scoring: Scoring) -> Any:
+    """Return the classes' natural shares and those that a fold trained at; None where training is as they come.
+
+    Undersampling before the split changes them for all parts alike, so there is nothing to correct.
+    """
+    if recipe.data.balance != "undersample":
+        return None
+    rows = splits[(splits["fold"] == fold) & ~splits["split"].isin(["test", "unlabelled"])]
+    rows = rows[~rows["id"].str.endswith(MARK)]
+    labels = rows["id"].map(index.set_index("id")["label"]).map(label_text)
+    return _shares(labels, scoring), _shares(labels[rows["split"] == "train"], scoring)
+
+
+def effect(predictions: pd.DataFrame, decision: Decision, scoring: Scoring) -> dict[str, Any]:
+    """Return what calibration does to the probabilities of test examples, one by one: before and after."""
+    rows = predictions[(predictions["role"] == "test") & (predictions["fit"] == decision.fit)]
+    if decision.calibration is None or not len(rows) or scoring.kind == "regression":
+        return {}
+    after = calibrated(rows, decision.calibration, kind=scoring.kind, classes=scoring.classes)
+    tables = {"before": rows, "after": after}
+    settings: dict[str, Any] = {"kind": scoring.kind, "seed": scoring.seed, "classes": scoring.classes}
+    return {name: _shown(score(table, **settings)) for name, table in tables.items()}
+
+
+def too_few(splits: pd.DataFrame, index: pd.DataFrame, fold: str | None, recipe: Recipe) -> list[str]:
+    """Say before any training that the threshold asked for will not be had; nothing where it may."""
+    wanted = recipe.evaluate
+    if wanted.sensitivity is None or fold is None:
+        return []
+    part = unseen_part(recipe)
+    rows = splits[(splits["fold"] == fold) & (splits["split"] == part)]
+    table = index.set_index("id").reindex(rows["id"])
+    positive = table["label"].map(label_text) == label_text(getattr(recipe.target, "positive", None))
+    if "patient" in table:
+        table = table.assign(patient=table["patient"].replace("", None))
+    found = patients_of(table[positive]).count
+    needed = fewest_positive_patients(wanted.sensitivity, wanted.assurance)
+    if found >= needed:
+        return []
+    return [
+        f"no threshold can be promised: a sensitivity of {wanted.sensitivity:g} needs at least {needed} positive "
+        f"patients in the {part} part, which has {found}"
+    ]
+
+
+def unseen_part(recipe: Recipe) -> str:
+    """Name the part on which threshold and calibration are chosen: the exported network never trains on it."""
+    return "calibration" if recipe.final is not None else "validation"
+
+
+def _threshold(unseen: pd.DataFrame, scoring: Scoring, wanted: Evaluate) -> tuple[Threshold | None, DataError | None]:
+    if wanted.sensitivity is None or scoring.kind != "binary":
+        return None, None
+    try:
+        found = threshold_for_sensitivity(
+            unseen, wanted.sensitivity, classes=scoring.classes, assurance=wanted.assurance
+        )
+    except DataError as refused:
+        return None, refused
+    return found, None
+
+
+def _calibration(unseen: pd.DataFrame, scoring: Scoring, priors: Priors | None) -> tuple[Calibration | None, str]:
+    labels, patients = pd.Series(class_labels(unseen)), patients_of(unseen)
+    names = [label_text(name) for name in scoring.classes]
+    fewest = min(patients.among((labels == name).to_numpy()) for name in names)
+    if fewest < FEWEST_OF_A_CLASS:
+        return None, f"Not calibrated: a class has {fewest} patients to fit on, and {FEWEST_OF_A_CLASS} are needed."
+    kind: Kind = "binary" if scoring.kind == "binary" else "classes"
+    p, truth = fitting_arrays(unseen, kind=kind, classes=scoring.classes)
+    natural, seen = priors or (None, None)
+    found = fit_temperature(p, truth, prior=natural, training_prior=seen)
+    return (None, f"Not calibrated. {found.note}") if found.note else (found, "")
+
+
+def _shares(labels: pd.Series, scoring: Scoring) -> tuple[float, ...]:
+    shares = labels.value_counts(normalize=True)
+    return tuple(float(shares.get(label_text(name), 0.0)) for name in scoring.classes)
+
+
+def _shown(table: dict[str, Any]) -> dict[str, Any]:
+    return {name: table[name] for name in _SHOWN if name in table}

@@ -1,0 +1,57 @@
+"""A run's finished fits to predictions.csv and what metrics.json says of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.data.dataset import UNLABELLED, read_index
+from keras_med.evaluation import decision, gathering
+from keras_med.evaluation.decision import Decision
+from keras_med.evaluation.protocol import protocol_checks
+from keras_med.evaluation.summary import Scoring, summarise
+from keras_med.recipe.seeds import seed_for
+from keras_med.recipe.words import Recipe
+from keras_med.runfolder import RunFolder
+from keras_med.training import folds, knowledge, preflight
+
+
+def scoring_of(recipe: Recipe, target: Mapping[str, Any]) -> Scoring:
+    """Return how a run's predictions are scored; `target` is what settings.json holds."""
+    case, seed = recipe.evaluate, seed_for(recipe.seed, "bootstrap")
+    return Scoring(target["kind"], target["unit"], target["classes"], seed, case.unit, case.combine)
+
+
+def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scoring) -> dict[str, Any]:
+    """Write predictions.csv, and return every figure, the decision that goes with the exported network, and checks."""
+    predictions = folds.with_roles(gathering.gathered({name: run.fit(name).predictions for name in names}))
+    runfolder.write_csv(run.predictions, predictions)
+    index, parts = read_index(run.index), pd.read_csv(run.splits, dtype=str, keep_default_na=False)
+    plans = {name: folds.read_plan(run.fit(name).path) for name in names}
+    scored = gathering.with_patients(predictions[predictions["role"] != UNLABELLED], index)
+    made = _decision(scored, index, parts, recipe, scoring)
+    if made is not None:
+        scoring = made.scoring(scoring)
+    labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
+    start = plans[names[-1]].start
+    flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
+    protocol = protocol_checks(recipe, parts, plans[start].fold if start else None)
+    checks = [*protocol, *knowledge.checks(flattered), *preflight.checks(run), *(made.checks() if made else [])]
+    return {
+        **summarise(scored, labels, scoring),
+        **(made.to_json(decision.effect(scored, made, scoring)) if made else {}),
+        "checks": checks,
+        "flattery": flattered,
+    }
+
+
+def _decision(
+    scored: pd.DataFrame, index: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, scoring: Scoring
+) -> Decision | None:
+    fold = folds.exported_fold(recipe)
+    if fold is None:
+        return None
+    own = (scored["fit"] == folds.fit_name(fold)) & (scored["role"] == decision.unseen_part(recipe))
+    priors = decision.changed_priors(index, splits, fold, recipe, scoring)
+    return decision.decide(scored[own], scoring, recipe, priors)

@@ -1,0 +1,46 @@
+"""A binary run through the real command: its threshold and calibration reach figures, export, report and screen."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_med.runfolder import RunFolder
+
+
+def test_the_threshold_comes_from_the_validation_part_and_the_test_is_called_by_it(
+    wide: tuple[RunFolder, str],
+) -> None:
+    run, printed = wide
+    metrics, rows = json.loads(run.metrics.read_text()), pd.read_csv(run.predictions)
+    watched = rows[(rows["role"] == "validation") & (rows["label"].astype(str).isin(["1", "True"]))]["p_1"].sort_values(
+        ascending=False
+    )
+    by_hand = watched.iloc[int(np.ceil(0.8 * len(watched))) - 1]
+    assert metrics["threshold"]["value"] == pytest.approx(by_hand)
+    assert metrics["threshold"]["part"] == "validation"
+    test = rows[(rows["role"] == "test") & (rows["label"].astype(str).isin(["1", "True"]))]["p_1"]
+    assert metrics["splits"]["test"]["sensitivity"]["value"] == pytest.approx((test >= by_hand).mean())
+    assert f"Threshold {by_hand:.3f} for a sensitivity of 0.8" in printed
+
+
+def test_the_export_carries_threshold_and_calibration(wide: tuple[RunFolder, str]) -> None:
+    run, _ = wide
+    metrics = json.loads(run.metrics.read_text())
+    told = json.loads((Path(json.loads(run.settings.read_text())["export"]) / "keras_med.json").read_text())
+    assert told["threshold"] == metrics["threshold"]["value"]
+    assert told["calibration"]["temperature"] == metrics["calibration"]["temperature"]
+    natural, trained = metrics["calibration"]["priors"]
+    assert trained == [0.5, 0.5]
+    shift = np.log(natural) - np.log(trained)
+    assert told["calibration"]["offsets"] == pytest.approx(shift.tolist())
+
+
+def test_the_report_shows_both(wide: tuple[RunFolder, str]) -> None:
+    run, _ = wide
+    page = run.report.read_text()
+    assert "The threshold was chosen on" in page
+    assert "As the network says" in page
+    assert set(pd.read_csv(run.figures / "reliability.csv")["curve"]) == {"as the network says", "calibrated"}

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -54,20 +54,27 @@ class Prepared:
 
 
 def prepare(
-    table: pd.DataFrame, image: Image, cache: Path, *, at_once: int = 1, reached: Callable[[int], None] | None = None
+    table: pd.DataFrame,
+    image: Image,
+    cache: Path,
+    *,
+    at_once: int = 1,
+    reached: Callable[[int], None] | None = None,
+    none_readable: Literal["error", "allow"] = "error",
 ) -> Prepared:
     """Decode every file of the table that the cache does not hold yet.
 
     Args:
         at_once: processes side by side.
         reached: called with the number of rows that are done.
+        none_readable: whether a table without one readable file is refused.
     """
     table = _with_rows(table.sort_values("id", kind="stable").reset_index(drop=True))
     told = _told(table)
     try:
         shards = _plan(table, told, image, cache)
         _make(table, shards, image, at_once=at_once, reached=reached)
-        prepared = _gathered(table, shards, cache)
+        prepared = _gathered(table, shards, cache, none_readable)
         if image.store_as is None:
             return prepared
         pictures = png_tree.write_tree(prepared.table, prepared.shards, image, cache, at_once=at_once)
@@ -202,7 +209,9 @@ def _run(jobs: list[Job], at_once: int, watch: Callable[[Sequence[Path]], None])
                 raise
 
 
-def _gathered(table: pd.DataFrame, shards: list[tuple[Job, pd.Index]], cache: Path) -> Prepared:
+def _gathered(
+    table: pd.DataFrame, shards: list[tuple[Job, pd.Index]], cache: Path, none_readable: Literal["error", "allow"]
+) -> Prepared:
     parts = []
     for job, rows in shards:
         found = pd.read_csv(job.folder / "rows.csv", dtype=str, keep_default_na=False).set_index(rows)
@@ -211,6 +220,8 @@ def _gathered(table: pd.DataFrame, shards: list[tuple[Job, pd.Index]], cache: Pa
     found = pd.concat(parts)
     read = (found["reason"] == "").to_numpy()
     excluded = table.loc[~read, ["id"]].assign(reason=found["reason"][~read]).reset_index(drop=True)
+    if not read.any() and none_readable == "allow":
+        return Prepared(table[read], excluded, np.zeros((0, hashes.THUMBNAIL, hashes.THUMBNAIL), np.uint8))
     if not read.any():
         reasons = five_of(list(dict.fromkeys(excluded["reason"])))
         raise DataError(f"None of the {len(table)} files can be read: {reasons}", where=table["path"].iloc[0])

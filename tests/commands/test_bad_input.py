@@ -21,7 +21,7 @@ def check(told: "subprocess.CompletedProcess[str]", code: int, *words: str) -> N
         assert word in told.stderr, told.stderr
 
 
-@pytest.mark.parametrize("name", ["run", "audit", "fit", "verify"])
+@pytest.mark.parametrize("name", ["run", "audit", "fit", "verify", "predict"])
 def test_help_answers_without_the_heavy_packages(name: str, tmp_path: Path) -> None:
     code = "import sys; sys.argv = ['x', '--help']; import runpy\n"
     code += f"try: runpy.run_module('keras_med.{name}', run_name='__main__')\n"

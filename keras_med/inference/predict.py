@@ -1,0 +1,130 @@
+"""Many files to predictions.csv, block by block: read as in training, predicted in batches, resumable."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_med.data.identifiers import label_text
+from keras_med.data.pixels import read_input
+from keras_med.data.prepare import prepare
+from keras_med.errors import DataError
+from keras_med.inference.inputs import Input, listed
+from keras_med.inference.load import LoadedModel
+from keras_med.inference.partial import Partial
+from keras_med.recipe.words import Image
+from keras_med.runfolder import FORMAT
+from keras_med.terminal import Counter
+
+BLOCK = 1024  # pictures a process reads before the network sees them: what an interruption costs, and memory
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was written: where, how many rows, and how many of them could not be read."""
+
+    path: Path
+    rows: int
+    unreadable: int
+    demo: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it for a program."""
+        told = {"path": str(self.path), "rows": self.rows, "unreadable": self.unreadable, "demo": self.demo}
+        return {"format": FORMAT, **told}
+
+    def lines(self) -> list[str]:
+        """Return it for a reader."""
+        left = f", {self.unreadable:,} of them unreadable (see the column reason)" if self.unreadable else ""
+        return (["DEMO MODEL"] if self.demo else []) + [f"{self.path}: {self.rows:,} rows{left}"]
+
+
+def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) -> Predicted:
+    """Predict everything that is named; an interrupted call goes on where it stopped when it is made again.
+
+    Args:
+        cache: where prepared pictures lie while their block is predicted.
+    """
+    image = preparation(model)
+    inputs = listed(named, len(image.size))
+    decided = ["decision"] if model.manifest.get("threshold") is not None else []
+    partial = Partial(out, ["path", "row", *_outputs(model), *decided, "reason"], model.manifest.get("sha256"))
+    processes = os.cpu_count() or 1
+    cache.mkdir(parents=True, exist_ok=True)
+    with Counter("predicting", len(inputs)) as counter:
+        for start in range(partial.begin(inputs), len(inputs), BLOCK * processes):
+            counter.reach(start)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                block = inputs[start : start + BLOCK * processes]
+                partial.add(_predicted(model, block, image, Path(folder), processes))
+    unreadable, reason = partial.finish()
+    if unreadable == len(inputs):
+        raise DataError(f"None of the {len(inputs)} files can be read: {reason}", where=str(out))
+    return Predicted(out, len(inputs), unreadable, model.demo)
+
+
+def preparation(model: LoadedModel) -> Image:
+    """Return how the model's training pictures were made, which keras_med.json says."""
+    told = model.manifest.get("preparation")
+    if not isinstance(told, dict):
+        remedy = "Export it from a run, or give prepared pixels to its SavedModel."
+        raise DataError(
+            "This export does not say how its pictures were prepared.", where=str(model.folder), remedy=remedy
+        )
+    image: dict[str, Any] = {name: _tuples(told[name]) for name in ("size", "values")}
+    windows = isinstance(image["values"], tuple) and isinstance(image["values"][0], tuple)
+    return Image(**image, channels=None if windows else told["channels"])  # windows have one each
+
+
+def _tuples(value: Any) -> Any:
+    """Return the lists of JSON as the tuples that the recipe has."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _outputs(model: LoadedModel) -> list[str]:
+    """Name the network's outputs as a run's own predictions.csv does."""
+    kind, classes = model.manifest["target"]["kind"], model.manifest.get("classes") or []
+    if kind == "regression":
+        return ["predicted"]
+    return [f"p_{label_text(name)}" for name in (classes[-1:] if kind == "binary" else classes)]
+
+
+def _predicted(
+    model: LoadedModel, block: Sequence[Input], image: Image, folder: Path, processes: int
+) -> list[list[object]]:
+    """Return the rows of one block, in its order: readable ones with outputs, the others with their reason."""
+    table = pd.DataFrame(block, columns=["path", "row", "reason"])
+    table["id"] = [f"{place:09d}" for place in range(len(table))]
+    readable = table[table["reason"] == ""].drop(columns="reason")
+    rows: list[list[object]] = [
+        [one.path, one.row, *[None] * len(_outputs(model)), *_decision(model, None), one.reason] for one in block
+    ]
+    if readable.empty:
+        return rows
+    prepared = prepare(readable, image, folder, at_once=processes, none_readable="allow")
+    for name, reason in zip(prepared.excluded["id"], prepared.excluded["reason"], strict=True):
+        rows[int(name)][-1] = reason
+    found = prepared.table
+    for start in range(0, len(found), _BATCH):
+        part = found.iloc[start : start + _BATCH]
+        places = zip(part["array"], part["array_row"], part["stack"], strict=True)
+        pixels = np.stack([read_input(array, int(row), bool(stack), image) for array, row, stack in places])
+        for name, output in zip(part["id"], model.predict(pixels), strict=True):
+            one = block[int(name)]
+            outputs = [float(value) for value in np.atleast_1d(output)]
+            rows[int(name)] = [one.path, one.row, *outputs, *_decision(model, outputs[0]), ""]
+    return rows
+
+
+def _decision(model: LoadedModel, chance: float | None) -> list[str | None]:
+    """Return the class on whose side of the frozen threshold a probability lies, where the export has one."""
+    threshold = model.manifest.get("threshold")
+    if threshold is None:
+        return []
+    return [None if chance is None else label_text(model.manifest["classes"][int(chance >= threshold)])]

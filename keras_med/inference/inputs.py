@@ -12,6 +12,8 @@ from keras_med.data.stacks import open_stack
 from keras_med.errors import DataError
 
 _NO_FILE = "There is no such file."
+_NO_PATH = "The table names no path in this row."
+_MOST_ROWS = 2**31  # of a stack; a larger number is no row, and none that a table of whole numbers holds
 _UNNAMEABLE = "Its name is not valid Unicode. Rename it."
 
 
@@ -68,10 +70,15 @@ def _in_table(path: Path, dimensions: int) -> Iterator[Input]:
             if "path" not in (table.fieldnames or ()):
                 raise DataError("A table of paths needs the column path.", where=str(path))
             for line in table:
-                place, row = str(path.parent / (line["path"] or "")), line.get("row") or ""
-                if row.isdecimal():
+                named, row = line["path"] or "", line.get("row") or ""
+                place = str(path.parent / named)
+                if not named:
+                    yield Input("", reason=_NO_PATH)
+                elif row.isdecimal() and int(row) > _MOST_ROWS:
+                    yield Input(place, reason=f"There is no row {row[:20]}.")
+                elif row.isdecimal():
                     yield Input(place, int(row))
-                elif Path(place).is_dir():
+                elif os.path.isdir(place):  # noqa: PTH112 - a name that is too long is no folder, and no error
                     yield from _below(Path(place), dimensions)
                 else:
                     yield from _file(place, dimensions)

@@ -7,27 +7,29 @@ from pathlib import Path
 
 from keras_med import runfolder
 from keras_med.errors import DataError
-from keras_med.inference.inputs import Input
 
 
 class Partial:
-    """`predictions.csv.part` beside the table, and the model's hash by which it is known again."""
+    """`predictions.csv.part` beside the table, and what it was begun with, by which it is known again.
 
-    def __init__(self, out: Path, header: Sequence[str], model: str | None) -> None:
+    Args:
+        identity: of the model and all inputs; a part of another is begun anew.
+    """
+
+    def __init__(self, out: Path, header: Sequence[str], identity: str) -> None:
         self._out = out
         self._part = out.with_name(f"{out.name}.part")
         self._told = out.with_name(f"{out.name}.part.json")
         self._header = list(header)
-        self._model = model
+        self._identity = identity
 
-    def begin(self, inputs: Sequence[Input]) -> int:
+    def begin(self) -> int:
         """Return how many rows of the same model and inputs are there already; all else is begun anew."""
         self._out.parent.mkdir(parents=True, exist_ok=True)
-        done = self._kept(inputs) if self._same_model() else None
-        if done is not None:
-            return done
+        if self._same():
+            return self._kept()
         self._part.unlink(missing_ok=True)
-        runfolder.write_json(self._told, {"model": self._model})
+        runfolder.write_json(self._told, {"identity": self._identity})
         self.add([self._header])
         return 0
 
@@ -48,21 +50,21 @@ class Partial:
         self._told.unlink()
         return count, first
 
-    def _same_model(self) -> bool:
+    def _same(self) -> bool:
         try:
-            return self._part.is_file() and runfolder.read_json(self._told)["model"] == self._model
+            return self._part.is_file() and runfolder.read_json(self._told)["identity"] == self._identity
         except (DataError, KeyError):
             return False
 
-    def _kept(self, inputs: Sequence[Input]) -> int | None:
-        """Cut off a row that was not written to its end; None if the rows are those of other inputs."""
+    def _kept(self) -> int:
+        """Cut off a row that was not written to its end, and count the others."""
         with self._part.open("rb+") as file:
             end = sum(len(line) for line in file if line.endswith(b"\n"))
             file.truncate(end)
         with self._part.open(newline="", encoding="utf-8") as file:
             rows = csv.reader(file)
-            if next(rows, None) != self._header:
-                return None
-            done = [(row[0], row[1]) for row in rows]
-        wanted = [(one.path, "" if one.row is None else str(one.row)) for one in inputs[: len(done)]]
-        return len(done) if done == wanted else None
+            if next(rows, None) is None:
+                file.close()
+                self.add([self._header])
+                return 0
+            return sum(1 for _ in rows)

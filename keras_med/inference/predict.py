@@ -1,5 +1,6 @@
 """Many files to predictions.csv, block by block: read as in training, predicted in batches, resumable."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,8 +13,9 @@ import pandas as pd
 
 from keras_med.data.identifiers import label_text
 from keras_med.data.pixels import read_input
-from keras_med.data.prepare import prepare
-from keras_med.errors import DataError
+from keras_med.data.prepare import prepare, size_and_change
+from keras_med.errors import DataError, RecipeError
+from keras_med.export import manifest
 from keras_med.inference.inputs import Input, listed
 from keras_med.inference.load import LoadedModel
 from keras_med.inference.partial import Partial
@@ -52,13 +54,14 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
         cache: where prepared pictures lie while their block is predicted.
     """
     image = preparation(model)
+    _check_out(out, named)
     inputs = listed(named, len(image.size))
     decided = ["decision"] if model.manifest.get("threshold") is not None else []
-    partial = Partial(out, ["path", "row", *_outputs(model), *decided, "reason"], model.manifest.get("sha256"))
+    partial = Partial(out, ["path", "row", *_outputs(model), *decided, "reason"], _identity(model, inputs))
     processes = os.cpu_count() or 1
     cache.mkdir(parents=True, exist_ok=True)
     with Counter("predicting", len(inputs)) as counter:
-        for start in range(partial.begin(inputs), len(inputs), BLOCK * processes):
+        for start in range(partial.begin(), len(inputs), BLOCK * processes):
             counter.reach(start)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 block = inputs[start : start + BLOCK * processes]
@@ -67,6 +70,23 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
     if unreadable == len(inputs):
         raise DataError(f"None of the {len(inputs)} files can be read: {reason}", where=str(out))
     return Predicted(out, len(inputs), unreadable, model.demo)
+
+
+def _check_out(out: Path, named: Sequence[str]) -> None:
+    """Refuse, before any work, a name for the table that is a folder or one of the inputs."""
+    if out.is_dir():
+        raise RecipeError("--out is a folder; expected the name of a table.", where=str(out))
+    if out.exists() and any(Path(name).exists() and out.samefile(name) for name in named):
+        raise RecipeError("--out would overwrite what is to be predicted.", where=str(out), remedy="Name another file.")
+
+
+def _identity(model: LoadedModel, inputs: Sequence[Input]) -> str:
+    """Hash the model's files, and each input's path, row, size and time of change."""
+    digest = hashlib.sha256(repr(sorted(manifest.hashes(model.folder).items())).encode())
+    for one in inputs:
+        found = () if one.reason or not Path(one.path).exists() else size_and_change(one.path)
+        digest.update(repr((one, found)).encode())
+    return digest.hexdigest()
 
 
 def preparation(model: LoadedModel) -> Image:

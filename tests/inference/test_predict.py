@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from keras_med.errors import DataError
+from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
 from keras_med.export.savedmodel import export
 from keras_med.inference import predict as room
@@ -135,6 +135,50 @@ def test_an_interrupted_call_goes_on_and_ends_as_one_that_was_not(
     assert blocks == [3, 3, 3, 2]  # the first block is not made again
     assert out.read_text() == (tmp_path / "whole.csv").read_text()
     assert sorted(path.name for path in tmp_path.glob("out*")) == ["out.csv"]
+
+
+def test_a_file_that_changed_after_an_interruption_is_predicted_anew(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "s.npy", np.stack([np.full((8, 8), 40, np.int16)] * 4))
+    named, out = [str(tmp_path / "s.npy")], tmp_path / "out.csv"
+    monkeypatch.setattr(room, "BLOCK", 2)
+    monkeypatch.setattr(room.os, "cpu_count", lambda: 1)
+    true, calls = room._predicted, []
+
+    def stops(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return true(*given)
+
+    monkeypatch.setattr(room, "_predicted", stops)
+    with pytest.raises(KeyboardInterrupt):
+        room.predict(model, named, out, tmp_path / "cache")
+    np.save(tmp_path / "s.npy", np.stack([np.full((8, 8), 80, np.int16)] * 4))
+    os.utime(tmp_path / "s.npy", (1, 1))
+    room.predict(model, named, out, tmp_path / "cache")
+    assert [float(row["p_1"]) for row in table(out)] == pytest.approx([sigmoid(2)] * 4, abs=1e-6)
+
+
+def test_bad_rows_of_a_table_stop_no_other(model: LoadedModel, tmp_path: Path) -> None:
+    np.save(tmp_path / "s.npy", np.stack([np.full((8, 8), 80, np.int16)] * 2))
+    long = "x" * 5000
+    (tmp_path / "list.csv").write_text(f"path,row\ns.npy,1\n,\ns.npy,99999999999999999999999\n{long},\n")
+    room.predict(model, [str(tmp_path / "list.csv")], tmp_path / "out.csv", tmp_path / "cache")
+    rows = table(tmp_path / "out.csv")
+    assert float(rows[0]["p_1"]) == pytest.approx(sigmoid(2), abs=1e-6)
+    assert [bool(row["reason"]) for row in rows] == [False, True, True, True]
+
+
+def test_the_table_may_not_overwrite_what_is_predicted(model: LoadedModel, tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text("path\ns.npy\n")
+    with pytest.raises(RecipeError, match="would overwrite"):
+        room.predict(model, [str(listing)], listing, tmp_path / "cache")
+    with pytest.raises(RecipeError, match="is a folder"):
+        room.predict(model, [str(listing)], tmp_path, tmp_path / "cache")
+    assert listing.read_text() == "path\ns.npy\n"
 
 
 def test_a_folder_of_slices_is_one_volume_for_a_network_of_three_dimensions(tmp_path: Path) -> None:

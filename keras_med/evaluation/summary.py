@@ -56,7 +56,7 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         for role in ("test", "out_of_fold", "validation", "blocks")
         if (predictions["role"] == role).any()
     }
-    place = next((role for role in ("test", "out_of_fold", "validation") if role in splits), None)
+    place = headline_role(predictions)
     if place is None:
         return {"splits": {}, "headline": None, "improvement": None, "verdict": None}
     rows = predictions[predictions["role"] == place]
@@ -78,6 +78,11 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         "verdict": {"name": judged.name, "sentence": judged.sentence, "figures": judged.figures},
         "folds": fold_figures(predictions, scoring),
     }
+
+
+def headline_role(predictions: pd.DataFrame) -> str | None:
+    """Name the part that a run is judged by: the test split, else the folds, else the validation part."""
+    return next((role for role in ("test", "out_of_fold", "validation") if (predictions["role"] == role).any()), None)
 
 
 def cases(predictions: pd.DataFrame, scoring: Scoring) -> pd.DataFrame:

@@ -61,8 +61,22 @@ def result(contents: Contents) -> Values:
     else:
         why = "patients are not known: with several images a patient they are too narrow"
         sentences.append(f"Intervals resample images, because {why}.")
+    sentences += _simple(contents.metrics.get("linear"))
     order = sorted(splits, key=lambda name: name != head)
     return {"parts": [_part(name, splits[name]) for name in order if splits[name]], "sentences": sentences}
+
+
+def _simple(linear: Entry | None) -> list[str]:
+    """Say what a linear model on thumbnails reaches on the same examples, and the difference."""
+    if not linear:
+        return []
+    name, unit = metric_name(linear["metric"]), str(linear["gain"].get("unit") or "")
+    told = f"A {linear['model']}, trained on the same examples: {name} {number(linear['linear']['value'], unit)}"
+    told += f" on {several(linear['gain']['n'], 'example')}; the network {number(linear['network']['value'], unit)}"
+    if not finite(linear["gain"].get("low")):
+        return [f"{told}."]
+    gain = number(linear["gain"]["value"], unit)
+    return [f"{told}. The network is better by {gain} (95 % interval {interval(linear['gain'])})."]
 
 
 def data(contents: Contents, drawings: list[Drawing]) -> Values:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.data.dataset import UNLABELLED, read_index
-from keras_med.evaluation import decision, gathering
+from keras_med.evaluation import decision, gathering, simple
 from keras_med.evaluation.decision import Decision
 from keras_med.evaluation.protocol import protocol_checks
 from keras_med.evaluation.summary import Scoring, summarise
@@ -36,12 +36,16 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
     labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
     start = plans[names[-1]].start
     flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
+    linear = simple.against_linear(
+        scored, index, parts, {name: plan.fold for name, plan in plans.items()}, recipe.image, scoring
+    )
     protocol = protocol_checks(recipe, parts, plans[start].fold if start else None)
     checks = [*protocol, *knowledge.checks(flattered), *preflight.checks(run), *(made.checks() if made else [])]
     return {
         **summarise(scored, labels, scoring),
         **(made.to_json(decision.effect(scored, made, scoring)) if made else {}),
-        "checks": checks,
+        "linear": linear,
+        "checks": [*checks, *simple.checks(linear)],
         "flattery": flattered,
     }
 

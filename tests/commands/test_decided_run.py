@@ -43,4 +43,7 @@ def test_the_report_shows_both(wide: tuple[RunFolder, str]) -> None:
     page = run.report.read_text()
     assert "The threshold was chosen on" in page
     assert "As the network says" in page
+    linear = json.loads(run.metrics.read_text())["linear"]
+    assert linear["gain"]["n"] == 36
+    assert f"the network {linear['network']['value']:.3f}" in page
     assert set(pd.read_csv(run.figures / "reliability.csv")["curve"]) == {"as the network says", "calibrated"}

@@ -27,6 +27,7 @@ from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.report.card import write_card
+from keras_med.report.explaining import explain
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
@@ -265,6 +266,7 @@ def _export(begun: Experiment) -> None:
 
 
 def _report(begun: Experiment) -> None:
+    explain(begun.run, begun.recipe, _common(begun), say)
     write_report(begun.run)
     write_card(begun.run)
 

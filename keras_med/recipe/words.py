@@ -254,9 +254,11 @@ class Report:
     """What the report shows.
 
     pictures: show examples of the data
+    heat: show beside them where the network's answer came from
     """
 
     pictures: bool = True
+    heat: bool = True
 
 
 Target = Binary | Classes | Regression

@@ -14,6 +14,7 @@ from keras_med.report.contents import Contents, read
 from keras_med.report.data_figures import label_histograms
 from keras_med.report.figures import Drawing
 from keras_med.report.folds import fold_table
+from keras_med.report.heat import read_heat
 from keras_med.report.opening import first_screen
 from keras_med.report.operating import operating_points, threshold_of
 from keras_med.report.performance import performance
@@ -72,7 +73,8 @@ def render(
     """Fill the templates; every text from the run is escaped."""
     known = checks(contents, found)
     three = first_three(contents, found) if pictures else []
-    shown = gallery(contents, found) if pictures else []
+    heat = read_heat(contents.run)
+    shown = gallery(contents, found, heat) if pictures else []
     values: dict[str, Any] = {
         "title": contents.title,
         "run_name": contents.run.path.name,
@@ -84,7 +86,7 @@ def render(
         "data": sections.data(contents, drawings["data"]),
         "training": sections.training(contents, drawings["training"]),
         "performance": performance(contents, found, drawings["performance"], points),
-        "gallery": sections.pictures(contents, found, shown),
+        "gallery": sections.pictures(contents, found, shown, heat.sentences()),
         "folds": fold_table(contents),
         "reproduce": reproduce(contents),
     }

@@ -1,8 +1,9 @@
 """Prepared arrays to the small pictures of the report: chosen cases, worst misses first."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from keras_med.report.contents import Contents, Target
+from keras_med.report.heat import NONE as NO_HEAT
+from keras_med.report.heat import Heat, heated, scale_of
 from keras_med.report.scored import Scored
 from keras_med.report.wording import finite, percent, short
 
@@ -27,12 +30,14 @@ class Picture:
         example: the id.
         caption: true and predicted.
         note: why this one is shown.
+        heat: a data URI of the same picture with the network's heat over it; empty where there is none.
     """
 
     source: str
     example: str
     caption: str
     note: str = ""
+    heat: str = ""
 
     @property
     def alt(self) -> str:
@@ -52,13 +57,22 @@ def first_three(contents: Contents, found: Scored) -> list[Picture]:
     return [picture for picture in made if picture]
 
 
-def gallery(contents: Contents, found: Scored) -> list[Picture]:
-    """Show true against predicted, worst misses first."""
+def gallery(contents: Contents, found: Scored, heat: Heat) -> list[Picture]:
+    """Show true against predicted, worst misses first; the last is the worst again, with shuffled weights."""
+    rows = worst(contents, found)
+    made = [_picture(contents, found, row, heat=heat) for row in rows]
+    if rows and heat.shuffled:
+        planes = np.stack(list(heat.shuffled.values()))
+        sanity = replace(heat, planes=heat.shuffled, scale=scale_of(planes))
+        made.append(_picture(contents, found, rows[0], "With shuffled weights", heat=sanity))
+    return [picture for picture in made if picture]
+
+
+def worst(contents: Contents, found: Scored) -> list[int]:
+    """Return the rows of the gallery: the worst misses that may be shown."""
     if found.why or not contents.pictures:
         return []
-    order = np.argsort(-misses(found), kind="stable")
-    made = [_picture(contents, found, row) for row in _shown(contents, found, order)[:GALLERY]]
-    return [picture for picture in made if picture]
+    return _shown(contents, found, np.argsort(-misses(found), kind="stable"))[:GALLERY]
 
 
 def misses(found: Scored) -> npt.NDArray[np.float64]:
@@ -100,30 +114,43 @@ def _burned(index: pd.DataFrame) -> set[str]:
     return set(index.loc[index["burned_in"].astype(str).str.lower().isin(TRUE), "id"])
 
 
-def _picture(contents: Contents, found: Scored, row: int, note: str = "") -> Picture | None:
+def _picture(contents: Contents, found: Scored, row: int, note: str = "", heat: Heat = NO_HEAT) -> Picture | None:
     example = str(found.rows["id"][row])
     place = contents.index[contents.index["id"] == example].iloc[0]
     mirrored = str(place.get("mirrored")) == "True"
-    source = _source(contents.run.path, str(place["array"]), place.get("array_row"), mirrored=mirrored)
-    return Picture(source, example, caption(contents.target, found, row), note) if source else None
+    array, at = contents.run.path / str(place["array"]), place.get("array_row")  # an absolute path stays what it is
+    small = _small(array, at, heat.slices.get(example), mirrored=mirrored)
+    if small is None:
+        return None
+    plane = heat.planes.get(example)
+    over = "" if plane is None else _encoded(heated(small, plane, heat.scale), ".jpg")
+    return Picture(_encoded(small, ".png"), example, caption(contents.target, found, row), note, over)
 
 
-def _source(run: Path, array: str, row: object, *, mirrored: bool) -> str:
-    """Encode one row of a prepared array; empty where the file is gone or is no picture."""
+def _small(array: Path, row: object, depth: int | None, *, mirrored: bool) -> npt.NDArray[np.uint8] | None:
+    """Read one row of a prepared array in the page's size; None where the file is gone or is no picture.
+
+    depth: the slice of a volume; none is the middle one.
+    """
     try:
-        stored = np.load(run / array, mmap_mode="r", allow_pickle=False)  # an absolute path stays what it is
+        stored = np.load(array, mmap_mode="r", allow_pickle=False)
         pixels = np.asarray(stored[int(row)] if finite(row) else stored)
     except (OSError, ValueError, IndexError):
-        return ""
-    if pixels.ndim == 4:  # the middle slice of a volume
-        pixels = pixels[:, :, pixels.shape[2] // 2]
+        return None
+    if pixels.ndim == 4:
+        pixels = pixels[:, :, pixels.shape[2] // 2 if depth is None else depth]
     if pixels.ndim not in (2, 3) or not pixels.size:
-        return ""
+        return None
     pixels = pixels[:, ::-1] if mirrored else pixels
     grey = pixels.astype(np.float64) * (255 / 65535 if pixels.dtype == np.uint16 else 1)
-    small = _shrink(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
-    encoded, png = cv2.imencode(".png", small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii") if encoded else ""
+    return _shrink(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+
+
+def _encoded(pixels: npt.NDArray[np.uint8], form: Literal[".png", ".jpg"]) -> str:
+    """Write a picture as a data URI: heat, whose colours compress badly, as JPEG."""
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, 9] if form == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 85]
+    content = base64.b64encode(cv2.imencode(form, pixels, settings)[1].tobytes()).decode("ascii")
+    return f"data:image/{'png' if form == '.png' else 'jpeg'};base64,{content}"
 
 
 def _shrink(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

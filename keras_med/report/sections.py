@@ -108,7 +108,7 @@ def training(contents: Contents, drawings: list[Drawing]) -> Values:
     return {"fits": [_fit_row(fit) for fit in contents.fits], "drawings": drawings}
 
 
-def pictures(contents: Contents, found: Scored, shown: list[Picture]) -> Values:
+def pictures(contents: Contents, found: Scored, shown: list[Picture], heat: list[str]) -> Values:
     """The gallery, and the worst misses as a table."""
     sentences = []
     if not contents.pictures:
@@ -121,9 +121,11 @@ def pictures(contents: Contents, found: Scored, shown: list[Picture]) -> Values:
         "binary": ["Example", "True", f"p({contents.target.positive})"],
         "classes": ["Example", "True", "Called", "p(true class)"],
     }
-    which = f"The {several(len(shown), 'prediction')} of the {split_name(found.split).lower()} split furthest off"
+    cases = len({picture.example for picture in shown})
+    which = f"The {several(cases, 'prediction')} of the {split_name(found.split).lower()} split furthest off"
     return {
         "pictures": shown,
+        "heat": heat if shown else [],
         "sentences": sentences,
         "misses": [_miss(contents, found, int(row)) for row in worst],
         "columns": columns[contents.target.kind],

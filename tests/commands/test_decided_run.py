@@ -38,6 +38,21 @@ def test_the_export_carries_threshold_and_calibration(wide: tuple[RunFolder, str
     assert told["calibration"]["offsets"] == pytest.approx(shift.tolist())
 
 
+def test_the_worst_misses_are_explained_by_the_network_that_is_kept(wide: tuple[RunFolder, str]) -> None:
+    run, _ = wide
+    done = json.loads((run.fits / "explanations" / "done.json").read_text())
+    rows = pd.read_csv(run.predictions)
+    rows = rows[rows["role"] == "test"]
+    missed = (rows["p_1"] - rows["label"].astype(str).isin(["1", "True"])).abs()
+    assert done["cases"] == rows.loc[missed.sort_values(ascending=False).index, "id"].head(12).tolist()
+    heat = np.load(run.fits / "explanations" / "heat.npy")
+    assert heat.shape == (12, 24, 24)
+    assert heat.min() >= 0
+    page = run.report.read_text()
+    assert page.count('alt="Heat map of the same picture"') == 13  # and one of the shuffled weights
+    assert "With shuffled weights" in page
+
+
 def test_the_report_shows_both(wide: tuple[RunFolder, str]) -> None:
     run, _ = wide
     page = run.report.read_text()

@@ -1,0 +1,93 @@
+"""The explanation job: a run's model and a few of its examples to heat maps, and to those of its shuffled weights."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from scipy import stats
+
+from keras_med import runfolder
+from keras_med.data.dataset import read_index
+from keras_med.errors import DataError, RunFailed
+from keras_med.inference.explain import Explainer, shuffled
+from keras_med.runfolder import FitFolder
+from keras_med.training import runtime
+from keras_med.training.examples import encoded, image_rows
+from keras_med.training.fit import recipe_of
+from keras_med.training.runtime import Runtime
+
+HEAT = "heat.npy"
+SHUFFLED = "shuffled.npy"
+
+
+def run_explanations(folder: Path) -> None:
+    """Write heat.npy, one plane a case, and done.json; gradients are TensorFlow's, whatever trained the network."""
+    given = runfolder.read_json(FitFolder(folder).settings)
+    if given["runtime"]["backend"] == "tensorflow":
+        runtime.start(Runtime(**given["runtime"]), given["seed"])
+        explain_cases(folder, given)
+        return
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-m", "keras_med.inference.explanations", str(folder)]
+    if subprocess.run(command, env=environment, check=False).returncode:
+        raise RunFailed("The heat maps could not be made.", where=str(folder / "log.txt"))
+
+
+def explain_cases(folder: Path, given: dict[str, Any]) -> None:
+    """Explain what the settings list, in this process.
+
+    Args:
+        given: cases (ids, each with the number of the output to explain) and signed.
+    """
+    job = FitFolder(folder)
+    recipe = recipe_of(job)  # its layers are registered with it
+    network = keras.models.load_model(job.run.model, compile=False)
+    table = read_index(job.run.index).set_index("id", drop=False).loc[list(given["cases"])]
+    rows = image_rows(table, recipe.image, encoded(table["label"], recipe))
+    pictures = (rows.read(np.array([at])) for at in range(len(rows)))
+    try:
+        planes, slices, others = _explained(network, pictures, list(given["cases"].values()), given)
+    except DataError as error:  # this network has nothing to show, which is no fault of the run
+        runfolder.write_json(job.done, {"why": error.what})
+        return
+    np.save(folder / HEAT, planes)
+    found = {"cases": list(given["cases"]), "slices": slices, "similarity": similarity(planes, others), "why": ""}
+    if np.isfinite(others).all():
+        np.save(folder / SHUFFLED, others)
+    runfolder.write_json(job.done, found)
+
+
+def similarity(planes: np.ndarray, others: np.ndarray) -> float | None:
+    """Return the median rank correlation between maps of the same pictures; None where none varies."""
+    pairs = [(one.ravel(), other.ravel()) for one, other in zip(planes, others, strict=True)]
+    usable = [pair for pair in pairs if all(np.isfinite(each).all() and np.ptp(each) > 0 for each in pair)]
+    if not usable:
+        return None
+    return float(np.median([stats.spearmanr(*pair).statistic for pair in usable]))
+
+
+def _explained(
+    network: keras.Model, pictures: Any, outputs: list[int], given: dict[str, Any]
+) -> tuple[np.ndarray, list[int | None], np.ndarray]:
+    """Return one plane of heat a picture, of a volume the hottest slice and its number, and the shuffled network's."""
+    signed, twin = bool(given["signed"]), shuffled(network, seed=int(given["seed"]))
+    explainers = {
+        output: [Explainer(each, target=output, signed=signed) for each in (network, twin)] for output in set(outputs)
+    }
+    planes, slices, others = [], [], []
+    for picture, output in zip(pictures, outputs, strict=True):
+        heat, other = (explainer.heat(picture)[0] for explainer in explainers[output])
+        place = int(heat.sum(axis=(0, 1)).argmax()) if heat.ndim == 3 else None
+        planes.append(heat if place is None else heat[:, :, place])
+        others.append(other if place is None else other[:, :, place])
+        slices.append(place)
+    return np.stack(planes), slices, np.stack(others)
+
+
+if __name__ == "__main__":
+    told = Path(sys.argv[1])
+    explain_cases(told, runfolder.read_json(FitFolder(told).settings))

@@ -1,0 +1,84 @@
+"""The explanation job's maps to heat over the pictures of the gallery, and to what is said of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from keras_med.runfolder import RunFolder, read_json
+
+JOB = "explanations"
+ALIKE = 0.7  # rank correlation with the shuffled network from which a map shows the picture rather than the training
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Heat maps of one network.
+
+    planes: of each example, (height, width), in the units of the score.
+    slices: of a volume's example, the slice that the plane is of.
+    scale: what is drawn at full strength, one for all pictures.
+    shuffled: the same of the network with shuffled weights; empty where that gives no numbers.
+    similarity: median rank correlation of the two.
+    why: why there is none.
+    """
+
+    planes: dict[str, npt.NDArray[np.float32]]
+    slices: dict[str, int | None]
+    scale: float
+    shuffled: dict[str, npt.NDArray[np.float32]]
+    similarity: float | None = None
+    why: str = ""
+
+    def sentences(self) -> list[str]:
+        """Say what the maps are, and whether shuffled weights give the same."""
+        if self.why:
+            return [f"No heat maps: {self.why}"]
+        if not self.planes:
+            return []
+        said = ["Heat shows what the network's answer came from, on one scale for all pictures; it is no diagnosis."]
+        if self.similarity is not None and self.shuffled:
+            told = f"With shuffled weights the rank correlation of heat is {self.similarity:.2f}".replace("-", "\u2212")
+            alike = "so these maps show the pictures more than what was learned" if self.similarity > ALIKE else ""
+            said.append(f"{told}{': ' + alike if alike else ''}.")
+        return said
+
+
+NONE = Heat({}, {}, 1.0, {})
+
+
+def read_heat(run: RunFolder) -> Heat:
+    """Read what the job left; nothing where it did not run."""
+    folder = run.fit(JOB)
+    if not folder.done.is_file():
+        return NONE
+    done: dict[str, Any] = read_json(folder.done)
+    if done.get("why"):
+        return Heat({}, {}, 1.0, {}, why=str(done["why"]))
+    ids, planes = [str(each) for each in done["cases"]], np.load(folder.path / "heat.npy", allow_pickle=False)
+    other = folder.path / "shuffled.npy"
+    shuffled = np.load(other, allow_pickle=False) if other.is_file() else ()
+    return Heat(
+        planes=dict(zip(ids, planes, strict=True)),
+        slices=dict(zip(ids, done["slices"], strict=True)),
+        scale=scale_of(planes),
+        shuffled=dict(zip(ids, shuffled, strict=False)),
+        similarity=done.get("similarity"),
+    )
+
+
+def scale_of(planes: npt.NDArray[np.float32]) -> float:
+    """Return what is drawn at full strength: nearly the hottest place of all planes, 1 where all are empty."""
+    top = float(max(np.quantile(plane, 0.995) for plane in planes)) if len(planes) else 0.0
+    return top if top > 0 else 1.0
+
+
+def heated(pixels: npt.NDArray[np.uint8], plane: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint8]:
+    """Lay a plane of heat over a small picture (grey or BGR); where there is none the picture stays as it is."""
+    base = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 or pixels.shape[2] == 1 else pixels
+    share = np.clip(cv2.resize(plane.astype(np.float32), base.shape[1::-1]) / scale, 0, 1)[:, :, None]
+    colours = cv2.applyColorMap(np.rint(255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    strength = 0.75 * np.sqrt(share)
+    return np.asarray(np.rint(base * (1 - strength) + colours * strength), dtype=np.uint8)

@@ -1,13 +1,32 @@
 """Settings that are right one by one and contradict each other, refused before anything is read."""
 
 from keras_med.errors import RecipeError
-from keras_med.recipe.words import Final, KFold, Recipe, Train
+from keras_med.recipe.words import Final, KFold, Recipe, Regression, Train
+
+_OF_NUMBERS = ("mean_squared_error", "mean_absolute_error", "huber")
+_OF_CLASSES = ("crossentropy", "focal")
 
 
 def check_settings(recipe: Recipe) -> None:
     """Refuse settings that contradict each other."""
+    _check_loss(recipe)
     _check_rate(recipe.train, recipe.final)
     _check_threshold(recipe)
+
+
+def _check_loss(recipe: Recipe) -> None:
+    train, target = recipe.train, type(recipe.target).__name__
+    number = isinstance(recipe.target, Regression)
+    fitting = ("auto", *(_OF_NUMBERS if number else _OF_CLASSES))
+    if train.loss not in fitting:
+        raise RecipeError(f"train.loss={train.loss!r} does not fit {target}", remedy=f"One of {', '.join(fitting)}.")
+    for name, value, none in (
+        ("label_smoothing", train.label_smoothing, "0"),
+        ("class_weight", train.class_weight, "none"),
+    ):
+        if number and value:
+            what = f"train.{name} needs classes, and the target is a number."
+            raise RecipeError(what, remedy=f"--set train.{name}={none}")
 
 
 def _check_rate(train: Train, final: Final | None) -> None:

@@ -165,7 +165,11 @@ class Train:
     plateau_factor: what it is then multiplied with
     optimizer: which optimizer
     clip: largest global norm of the gradients, of each device's part of a batch; none leaves them alone
-    loss: the loss, or auto for the one that fits the target
+    weight_decay: share of each weight that a step takes away, times the learning rate; none is the optimizer's own
+    ema: decay of the weights' moving average, which is then what is watched, kept and used; none uses the weights
+    loss: the loss, or auto for the one that fits the target; focal weighs examples that are right already less
+    label_smoothing: share of each label that is spread over all classes
+    class_weight: let every class weigh the same in the loss, in training and in what is watched
     patience: epochs without a better validation loss after which a fit stops; none trains them all
     examples: most training examples of a fit, drawn with their classes' shares; none takes all
     threads: most CPU threads; none uses every core
@@ -184,7 +188,11 @@ class Train:
     plateau_factor: Share = 0.1
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     clip: Positive | None = None
-    loss: Literal["auto", "mean_squared_error", "mean_absolute_error", "huber", "crossentropy"] = "auto"
+    weight_decay: Positive | None = None
+    ema: Share | None = None
+    loss: Literal["auto", "mean_squared_error", "mean_absolute_error", "huber", "crossentropy", "focal"] = "auto"
+    label_smoothing: ShareOrZero = 0.0
+    class_weight: Literal["balanced"] | None = None
     patience: Count | None = None
     examples: Count | None = None
     threads: Count | None = None

@@ -17,6 +17,7 @@ import numpy as np
 
 from keras_med import runfolder
 from keras_med.errors import RunFailed
+from keras_med.training import averages
 
 _STATE = "state.npz"
 
@@ -48,7 +49,8 @@ def save(folder: Path, model: keras.Model, state: State, identity: str) -> None:
     if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
         raise RunFailed("The weights are no longer finite.", remedy="Lower train.learning_rate, for example by ten.")
     if state.best_epoch == state.epoch - 1:
-        best = {f"v{number:05d}": array for number, array in enumerate(_values(model.variables))}
+        with averages.averaged(model):
+            best = {f"v{number:05d}": array for number, array in enumerate(_values(model.variables))}
         _write(folder / _best_name(state.best_epoch), best)
     told = json.dumps({"identity": identity, **asdict(state)})
     _write(folder / _STATE, {**arrays, "told": np.frombuffer(told.encode(), np.uint8)})

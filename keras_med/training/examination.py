@@ -15,7 +15,7 @@ from keras_med.data import pipeline
 from keras_med.data.identifiers import label_text
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import network, runtime
+from keras_med.training import losses, network, runtime
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features
 from keras_med.training.fit import build_model, recipe_of, steps_of_epoch, take_prefix
@@ -83,7 +83,8 @@ def run_preflight(folder: Path) -> None:
     model = build_model(recipe, examples, given, features)
     take_prefix(model, job.run.features)
     trained = network.trained_on(model)
-    trained.compile(keras.optimizers.Adam(_RATES[0]), loss=network.loss_for(recipe), jit_compile=machine.compiled)
+    loss = losses.loss_for(recipe, smoothed=False)  # the smoothed loss of a network that learned all has a floor
+    trained.compile(keras.optimizers.Adam(_RATES[0]), loss=loss, jit_compile=machine.compiled)
     trained.optimizer.build(trained.trainable_variables)
     found = Found()
     backbones = [used["backbone"] for used in runfolder.read_json(job.run.features / "done.json")["weights"]]

@@ -11,19 +11,19 @@ import pandas as pd
 from keras_med import runfolder
 from keras_med.data import pipeline
 from keras_med.data.identifiers import label_text
-from keras_med.data.pipeline import Rows
 from keras_med.errors import DataError, RunFailed
 from keras_med.models import weights
 from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
-from keras_med.recipe.words import Binary, Recipe, Regression, Train
+from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import checkpoint, network, rest, runtime, schedules
+from keras_med.training import averages, checkpoint, losses, network, rest, runtime
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features, prefix_weights
 from keras_med.training.folds import FitPlan, read_plan
 from keras_med.training.frozen import split_frozen
+from keras_med.training.keeper import Keeper, Watched
 from keras_med.training.runtime import Runtime
 
 _LARGEST_BATCH = 256  # of a prediction
@@ -45,13 +45,15 @@ def run_fit(folder: Path) -> None:
         trained = network.trained_on(model)
         steps = steps_of_epoch(examples, plan, recipe)
         trained.compile(
-            network.optimizer_for(recipe, steps), loss=network.loss_for(recipe), jit_compile=machine.compiled
+            network.optimizer_for(recipe, steps), loss=losses.loss_for(recipe), jit_compile=machine.compiled
         )
         state = _begin(trained, plan, fit)
     started = time.monotonic()
     _train(trained, examples, plan, recipe, fit, state)
     if plan.keep == "best":
         checkpoint.restore_best(fit.checkpoint, trained, state)
+    else:  # also where a stop after the last epoch left only the checkpoint, which holds the weights themselves
+        averages.take(trained)
     runfolder.write_atomically(fit.best, lambda file: model.save(file))
     runfolder.write_csv(fit.predictions, _predictions(model, examples, plan, recipe, fit))
     _finish(fit, state, examples, time.monotonic() - started)
@@ -86,73 +88,6 @@ def take_prefix(model: keras.Model, job: Path) -> None:
         parts[0].set_weights(prefix_weights(job))
 
 
-class Watched:
-    """The validation loss, from predictions: Keras' own evaluation fails where replicas cannot share a batch evenly."""
-
-    def __init__(self, rows: Rows, batch_size: int) -> None:
-        self._rows = rows
-        self._batches = pipeline.in_order(rows, batch_size)
-
-    def loss(self, model: keras.Model) -> float:
-        """Return the mean loss over all rows."""
-        output = model.predict(self._batches, verbose=0)
-        return float(keras.ops.convert_to_numpy(model.loss(self._rows.labels, output)))
-
-
-class Keeper(keras.callbacks.Callback):
-    """After each epoch: the history, the best weights, the checkpoint, and whether to stop.
-
-    One callback instead of four, because Keras' own forget on resume what they had seen.
-    """
-
-    def __init__(
-        self, fit: FitFolder, plan: FitPlan, state: State, identity: str, watched: Watched, train: Train
-    ) -> None:
-        super().__init__()
-        self._train = train
-        self.state = state
-        self._watched = watched
-        self._fit = fit
-        self._plan = plan
-        self._identity = identity
-        self._started = time.monotonic()
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Start the epoch's clock."""
-        self._started = time.monotonic()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Remember the epoch and write everything that a resume needs."""
-        loss, validation_loss = float((logs or {})["loss"]), self._watched.loss(self.model)
-        row = {"epoch": epoch + 1, "loss": loss, "validation_loss": validation_loss}
-        if not np.isfinite([row["loss"], row["validation_loss"]]).all():
-            what = f"The loss is not a number after epoch {epoch + 1}: training diverged."
-            raise RunFailed(what, remedy="Lower the learning rate, for example --set train.learning_rate=1e-4")
-        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-        row |= {"learning_rate": rate, "seconds": round(time.monotonic() - self._started, 3)}
-        self._remember(epoch, row)
-        if self._train.schedule == "plateau":
-            self.model.optimizer.learning_rate = schedules.rate_after(self._train, self.state.history)
-        checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity)
-        write_history(self._fit, self.state)
-        if self._plan.patience is not None and self.state.waited >= self._plan.patience:
-            self.model.stop_training = True
-
-    def _remember(self, epoch: int, row: dict[str, float]) -> None:
-        state = self.state
-        state.epoch = epoch + 1
-        state.history.append(row)
-        if row["validation_loss"] < state.best_loss:
-            state.best_epoch, state.best_loss, state.waited = epoch, row["validation_loss"], 0
-        else:
-            state.waited += 1
-
-
-def write_history(fit: FitFolder, state: State) -> None:
-    """Write history.csv as the state has it, so that both always agree."""
-    runfolder.write_csv(fit.history, pd.DataFrame(state.history))
-
-
 def steps_of_epoch(examples: Examples, plan: FitPlan, recipe: Recipe) -> int:
     """Return the steps of one epoch; refuse a batch larger than the data, and a fold without what it watches."""
     count = len(examples.table("train"))
@@ -185,13 +120,15 @@ def _train(
         return
     batch = recipe.train.batch_size
     rows = examples.rows("train")
-    watched = Watched(examples.rows(plan.validation), batch)
+    weights_of_classes = losses.class_weights(recipe, rows.labels)
+    watched = Watched(examples.rows(plan.validation), batch, weights_of_classes)
     trained.fit(
         pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed, changes=recipe.augment),
         initial_epoch=state.epoch,
         epochs=plan.epochs,
         steps_per_epoch=len(rows) // batch,
         callbacks=[Keeper(fit, plan, state, _identity(plan, fit), watched, recipe.train)],
+        class_weight=weights_of_classes,
         shuffle=False,  # the order is the pipeline's
         verbose=0,
     )

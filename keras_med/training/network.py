@@ -1,4 +1,4 @@
-"""A recipe's network function to the whole model: features, the head the target needs, and what the loss sees."""
+"""A recipe's network function to the whole model: features, the head the target needs, and its optimizer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,23 +36,6 @@ def trained_on(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.get_layer(LOGITS).output) if LOGITS in names else model
 
 
-def loss_for(recipe: Recipe) -> keras.losses.Loss:
-    """Return the loss that the recipe names, or the one that fits its target."""
-    from_logits = recipe.model.head
-    if isinstance(recipe.target, Regression):
-        losses: dict[str, Any] = {
-            "auto": keras.losses.MeanSquaredError,
-            "mean_squared_error": keras.losses.MeanSquaredError,
-            "mean_absolute_error": keras.losses.MeanAbsoluteError,
-            "huber": keras.losses.Huber,
-        }
-        return _named(losses, recipe)()
-    fitting = keras.losses.BinaryCrossentropy
-    if isinstance(recipe.target, Classes):
-        fitting = keras.losses.SparseCategoricalCrossentropy
-    return _named({"auto": fitting, "crossentropy": fitting}, recipe)(from_logits=from_logits)
-
-
 def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer with its schedule over all the epochs that the recipe names."""
     kinds: dict[str, Any] = {
@@ -61,7 +44,13 @@ def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         "sgd": keras.optimizers.SGD,
     }
     rate = schedules.rate_of_steps(recipe.train, steps)
-    return kinds[recipe.train.optimizer](learning_rate=rate, global_clipnorm=recipe.train.clip)
+    train = recipe.train
+    settings: dict[str, Any] = {"learning_rate": rate, "global_clipnorm": train.clip}
+    if train.weight_decay is not None:
+        settings["weight_decay"] = train.weight_decay
+    if train.ema is not None:
+        settings |= {"use_ema": True, "ema_momentum": train.ema}
+    return kinds[train.optimizer](**settings)
 
 
 def output_width(recipe: Recipe) -> int:
@@ -96,11 +85,3 @@ def _checked_output(output: Any, recipe: Recipe) -> Any:
     if tuple(output.shape) != expected:
         raise RecipeError(f"network() returned shape {output.shape}; with head=False the target needs {expected}")
     return output
-
-
-def _named(losses: dict[str, Any], recipe: Recipe) -> Any:
-    name = recipe.train.loss
-    if name not in losses:
-        target = type(recipe.target).__name__
-        raise RecipeError(f"train.loss={name!r} does not fit {target}", remedy=f"One of {', '.join(losses)}.")
-    return losses[name]

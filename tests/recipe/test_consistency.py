@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from keras_med import Binary, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train
+from keras_med import Binary, Classes, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train
 from keras_med.errors import RecipeError
 from keras_med.recipe.consistency import check_settings
+from keras_med.recipe.words import Target
 
 
-def recipe(train: Train, final: Final | None = None) -> Recipe:
+def recipe(train: Train, final: Final | None = None, target: Target | None = None) -> Recipe:
     def index(root: Path) -> Any: ...
 
     def network(image: Any) -> Any: ...
 
     return Recipe(
-        target=Regression(),
+        target=target or Regression(),
         data=Data(index),
         image=Image(size=(8, 8)),
         split=KFold() if final else Holdout(),
@@ -64,3 +65,26 @@ def test_a_threshold_needs_examples_that_the_network_never_saw(changes: dict[str
     check_settings(replace(recipe(Train()), **{**asked, "split": KFold(), "final": Final(calibration=0.15)}))
     with pytest.raises(RecipeError, match=told):
         check_settings(replace(recipe(Train()), **{**asked, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("target", "loss", "known"),
+    [
+        (Binary(), "mean_squared_error", "auto, crossentropy, focal"),
+        (Classes(names=("a", "b")), "huber", "auto, crossentropy, focal"),
+        (Regression(), "focal", "auto, mean_squared_error, mean_absolute_error, huber"),
+    ],
+)
+def test_a_loss_that_does_not_fit_the_target_is_refused(target: Target, loss: Any, known: str) -> None:
+    with pytest.raises(RecipeError, match=f"'{loss}' does not fit {type(target).__name__}\nOne of {known}."):
+        check_settings(recipe(Train(loss=loss), target=target))
+
+
+@pytest.mark.parametrize(
+    ("train", "name"),
+    [(Train(label_smoothing=0.1), "label_smoothing"), (Train(class_weight="balanced"), "class_weight")],
+)
+def test_what_only_classes_have_is_refused_for_a_number(train: Train, name: str) -> None:
+    with pytest.raises(RecipeError, match=rf"train\.{name} needs classes, and the target is a number"):
+        check_settings(recipe(train))
+    check_settings(recipe(train, target=Binary()))

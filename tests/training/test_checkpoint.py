@@ -17,7 +17,7 @@ from keras_med.training.checkpoint import State
 STATE = "state.npz"
 
 
-def made(seed: int = 0, *, optimizer: str = "adam", rate: object = 0.01) -> keras.Model:
+def made(seed: int = 0, *, optimizer: str = "adam", rate: object = 0.01, ema: bool = False) -> keras.Model:
     """Return a compiled network with everything that has a state: Dropout, BatchNormalization, Adam's moments."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((6,))
@@ -26,7 +26,7 @@ def made(seed: int = 0, *, optimizer: str = "adam", rate: object = 0.01) -> kera
     x = keras.layers.Dropout(0.4)(keras.layers.Activation("relu")(x))
     model = keras.Model(image, keras.layers.Dense(1)(x))
     kinds = {"adam": keras.optimizers.Adam, "sgd": keras.optimizers.SGD}
-    model.compile(kinds[optimizer](rate), loss="mean_squared_error", jit_compile=False)
+    model.compile(kinds[optimizer](rate, use_ema=ema, ema_momentum=0.5), loss="mean_squared_error", jit_compile=False)
     model.optimizer.build(model.trainable_variables)
     return model
 
@@ -71,6 +71,36 @@ def test_training_goes_on_bit_for_bit_after_a_restore(tmp_path: Path, schedule: 
     assert_equal(second, first)
     assert_equal(trained(second, range(2, 4)), whole)
     assert not np.array_equal(everything(whole)[0], everything(first)[0])
+
+
+def test_averaged_weights_go_on_bit_for_bit_and_are_what_is_kept(tmp_path: Path) -> None:
+    whole = trained(made(ema=True), range(4))
+    first = Stopped(made(ema=True), tmp_path)
+    second = made(seed=99, ema=True)
+    checkpoint.restore(tmp_path, second, "a")
+    raw, average = first.raw, first.average
+    np.testing.assert_array_equal(everything(second)[0], raw)  # training goes on from the weights themselves
+    assert np.abs(raw - average).max() > 1e-4
+    assert_equal(trained(second, range(2, 4)), whole)
+    checkpoint.restore_best(tmp_path, second, state_of(2))
+    np.testing.assert_array_equal(everything(second)[0], average)
+
+
+class Stopped(keras.callbacks.Callback):
+    """Two epochs with a checkpoint after the last, inside fit as a run has it: Keras takes the averages at its end."""
+
+    def __init__(self, model: keras.Model, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        data = pipeline.training(rows(), 8, range(2), seed=3)
+        model.fit(data, epochs=2, steps_per_epoch=4, verbose=0, shuffle=False, callbacks=[self])
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        kernel = self.model.trainable_variables[0]
+        (own,) = [one for one in self.model.optimizer.variables if "average" in one.path and one.shape == kernel.shape]
+        self.raw, self.average = keras.ops.convert_to_numpy(kernel).copy(), keras.ops.convert_to_numpy(own).copy()
+        checkpoint.save(self._folder, self.model, state_of(epoch + 1), "a")
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(kernel), self.raw)
 
 
 def test_the_test_above_would_see_a_forgotten_dropout_seed(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from keras_med import Binary, Classes, Data, Holdout, Image, Model, Recipe, Regression
-from keras_med.training import examination, network
+from keras_med.training import examination, losses, network
 from keras_med.training.examination import Found, Sample
 from keras_med.training.network import LabelScale
 
@@ -73,7 +73,7 @@ def examined(recipe: Recipe, scale: float = 1.0, backbones: tuple[str, ...] = ()
     labels = LabelScale(float(given.labels.mean()), float(given.labels.std())) if recipe is NUMBER else LabelScale()
     trained = network.trained_on(network.build(recipe, labels))
     before = trained.get_weights()
-    trained.compile(keras.optimizers.Adam(1e-3), loss=network.loss_for(recipe), jit_compile=False)
+    trained.compile(keras.optimizers.Adam(1e-3), loss=losses.loss_for(recipe), jit_compile=False)
     found = Found()
     examination.examine(found, trained, given, recipe, labels, list(backbones))
     for old, new in zip(before, trained.get_weights(), strict=True):

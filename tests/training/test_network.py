@@ -11,7 +11,7 @@ import pytest
 
 from keras_med import Binary, Classes, Data, Holdout, Image, Model, Recipe, Regression, Train
 from keras_med.errors import RecipeError
-from keras_med.training import network
+from keras_med.training import losses, network
 from keras_med.training.network import LabelScale
 
 TARGETS = [Binary(), Classes(names=("a", "b", "c")), Regression(unit="years")]
@@ -97,15 +97,15 @@ def test_a_network_that_knows_nothing_has_the_loss_of_chance(target: object, lab
     recipe = recipe_of(target)
     model = zeroed(network.build(recipe, LabelScale(30, math.sqrt(200))))
     trained = network.trained_on(model)
-    trained.compile(network.optimizer_for(recipe, 1), loss=network.loss_for(recipe), jit_compile=False)
+    trained.compile(network.optimizer_for(recipe, 1), loss=losses.loss_for(recipe), jit_compile=False)
     assert trained.evaluate(images(), labels, verbose=0) == pytest.approx(chance, rel=1e-6)
 
 
 def test_the_loss_sees_logits_and_stays_exact_far_out() -> None:
     far = np.array([[-200.0], [200.0]], np.float32)
-    loss = network.loss_for(recipe_of(Binary()))
+    loss = losses.loss_for(recipe_of(Binary()))
     assert float(loss(np.array([[1.0], [0.0]], np.float32), far)) == pytest.approx(200, rel=1e-6)
-    classes = network.loss_for(recipe_of(Classes(names=("a", "b"))))
+    classes = losses.loss_for(recipe_of(Classes(names=("a", "b"))))
     assert float(classes(np.array([1, 0]), np.array([[150.0, 0], [0, 150]], np.float32))) == pytest.approx(
         150, rel=1e-6
     )
@@ -121,21 +121,62 @@ def test_the_loss_sees_logits_and_stays_exact_far_out() -> None:
     ],
 )
 def test_a_named_loss_of_a_number_is_the_one_of_the_books(loss: str, expected: float) -> None:
-    made = network.loss_for(recipe_of(Regression(), loss=loss))
+    made = losses.loss_for(recipe_of(Regression(), loss=loss))
     assert float(made(np.array([[1.0], [2.0]]), np.array([[2.0], [6.0]]))) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("target", "loss", "known"),
-    [
-        (Binary(), "mean_squared_error", "auto, crossentropy"),
-        (Classes(names=("a", "b")), "huber", "auto, crossentropy"),
-        (Regression(), "crossentropy", "auto, mean_squared_error, mean_absolute_error, huber"),
-    ],
-)
-def test_a_loss_that_does_not_fit_the_target_is_refused(target: object, loss: str, known: str) -> None:
-    with pytest.raises(RecipeError, match=f"'{loss}' does not fit {type(target).__name__}\nOne of {known}."):
-        network.loss_for(recipe_of(target, loss=loss))
+SCORES = np.array([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], np.float32)
+NUMBERS = np.array([0, 2], np.int32)
+
+
+def shares() -> np.ndarray:
+    powers = np.exp(SCORES.astype(float))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_focal_losses_weigh_by_the_square_of_what_is_missing() -> None:
+    p = shares()[[0, 1], NUMBERS]
+    made = losses.loss_for(recipe_of(TARGETS[1], loss="focal"))
+    assert float(made(NUMBERS, SCORES)) == pytest.approx(np.mean(-((1 - p) ** 2) * np.log(p)), rel=1e-5)
+    binary = losses.loss_for(recipe_of(Binary(), loss="focal"))
+    p = np.array([1 / (1 + math.exp(-1.5)), 1 - 1 / (1 + math.exp(-0.5))])  # of being right
+    found = float(binary(np.array([[1.0], [0.0]], np.float32), np.array([[1.5], [0.5]], np.float32)))
+    assert found == pytest.approx(np.mean(-((1 - p) ** 2) * np.log(p)), rel=1e-5)
+
+
+def test_smoothed_labels_are_spread_over_all_classes() -> None:
+    smooth = np.full((2, 3), 0.3 / 3)
+    smooth[[0, 1], NUMBERS] += 0.7
+    recipe = recipe_of(TARGETS[1], label_smoothing=0.3)
+    assert float(losses.loss_for(recipe)(NUMBERS, SCORES)) == pytest.approx(
+        -(smooth * np.log(shares())).sum(axis=1).mean(), rel=1e-5
+    )
+    plain = -np.log(shares()[[0, 1], NUMBERS]).mean()
+    assert float(losses.loss_for(recipe, smoothed=False)(NUMBERS, SCORES)) == pytest.approx(plain, rel=1e-5)
+    binary = losses.loss_for(recipe_of(Binary(), label_smoothing=0.2))
+    zero = -(0.9 * math.log(1 / (1 + math.exp(-2))) + 0.1 * math.log(1 - 1 / (1 + math.exp(-2))))
+    assert float(binary(np.array([[1.0]], np.float32), np.array([[2.0]], np.float32))) == pytest.approx(zero, rel=1e-5)
+
+
+def test_a_network_with_such_a_loss_is_saved_and_loaded(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Activation("softmax")])
+    recipe = recipe_of(TARGETS[1], head=False, loss="focal", label_smoothing=0.1)
+    model.compile("sgd", loss=losses.loss_for(recipe), jit_compile=False)
+    model.save(tmp_path / "own.keras")
+    again = keras.models.load_model(tmp_path / "own.keras")
+    expected = model.evaluate(SCORES, NUMBERS, verbose=0)
+    assert again.evaluate(SCORES, NUMBERS, verbose=0) == pytest.approx(expected, rel=1e-6)
+
+
+def test_balanced_classes_weigh_the_same_and_a_missing_one_has_a_weight_too() -> None:
+    recipe = recipe_of(TARGETS[1], class_weight="balanced")
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1], np.int32)
+    assert losses.class_weights(recipe, labels) == {0: 8 / (2 * 6), 1: 2.0, 2: 1.0}
+    binary = np.array([[0], [0], [0], [1]], np.float32)
+    found = losses.class_weights(recipe_of(Binary(), class_weight="balanced"), binary)
+    assert found == {0: 4 / 6, 1: 2.0}
+    np.testing.assert_allclose(losses.weights_of(binary, found), [2 / 3, 2 / 3, 2 / 3, 2])
+    assert losses.class_weights(recipe_of(Binary()), binary) is None
 
 
 def test_with_its_own_head_a_networks_output_is_taken_as_it_is() -> None:
@@ -147,7 +188,7 @@ def test_with_its_own_head_a_networks_output_is_taken_as_it_is() -> None:
     assert model.layers[-1].name == "mine"
     assert network.trained_on(model) is model
     labels = np.array([[0], [1]], np.float32)
-    assert float(network.loss_for(recipe)(labels, model(images(2)))) == pytest.approx(math.log(2), rel=1e-6)
+    assert float(losses.loss_for(recipe)(labels, model(images(2)))) == pytest.approx(math.log(2), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +241,14 @@ def test_gradients_are_cut_to_the_named_norm() -> None:
     weight = keras.Variable([0.0, 0.0])
     made.apply([keras.ops.convert_to_tensor([3.0, 4.0])], [weight])  # of norm 5
     assert keras.ops.convert_to_numpy(weight) == pytest.approx([-0.3, -0.4])
+
+
+def test_weights_decay_by_the_named_share_of_the_rate() -> None:
+    recipe = recipe_of(Binary(), optimizer="sgd", learning_rate=0.5, weight_decay=0.1)
+    made, weight = network.optimizer_for(recipe, 10), keras.Variable([2.0])
+    made.build([weight])
+    made.apply([keras.ops.convert_to_tensor([0.0])], [weight])
+    assert keras.ops.convert_to_numpy(weight) == pytest.approx([2.0 - 2.0 * 0.1 * 0.5])
 
 
 def test_cosine_annealing_goes_to_zero_over_all_epochs() -> None:

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 from keras_med.data import pipeline
 from keras_med.training import runtime
-from keras_med.training.fit import Watched
+from keras_med.training.keeper import Watched
 from keras_med.training.runtime import Runtime
 
 

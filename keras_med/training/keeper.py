@@ -1,0 +1,97 @@
+"""After each epoch of a fit: the watched loss, the history, the checkpoint, and whether to go on."""
+
+import time
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_med import runfolder
+from keras_med.data import pipeline
+from keras_med.data.pipeline import Rows
+from keras_med.errors import RunFailed
+from keras_med.recipe.words import Train
+from keras_med.runfolder import FitFolder
+from keras_med.training import averages, checkpoint, losses, schedules
+from keras_med.training.checkpoint import State
+from keras_med.training.folds import FitPlan
+
+_LOOKED_AT = 25  # every so many steps' running loss, which stays no number once it is none
+
+
+class Watched:
+    """The validation loss, from predictions: Keras' own evaluation fails where replicas cannot share a batch evenly."""
+
+    def __init__(self, rows: Rows, batch_size: int, classes: dict[int, float] | None = None) -> None:
+        self._rows = rows
+        self._weights = losses.weights_of(rows.labels, classes)
+        self._batches = pipeline.in_order(rows, batch_size)
+
+    def loss(self, model: keras.Model) -> float:
+        """Return the loss over all rows, of the averaged weights where there are any."""
+        with averages.averaged(model):
+            output = model.predict(self._batches, verbose=0)
+        return float(keras.ops.convert_to_numpy(model.loss(self._rows.labels, output, self._weights)))
+
+
+class Keeper(keras.callbacks.Callback):
+    """After each epoch: the history, the best weights, the checkpoint, and whether to stop.
+
+    One callback instead of four, because Keras' own forget on resume what they had seen.
+    """
+
+    def __init__(
+        self, fit: FitFolder, plan: FitPlan, state: State, identity: str, watched: Watched, train: Train
+    ) -> None:
+        super().__init__()
+        self._train = train
+        self.state = state
+        self._watched = watched
+        self._fit = fit
+        self._plan = plan
+        self._identity = identity
+        self._started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Start the epoch's clock."""
+        self._started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Stop a fit that diverges within its epoch; looking at every step would make an accelerator wait for it."""
+        if batch % _LOOKED_AT == 0 and not np.isfinite(float((logs or {})["loss"])):
+            raise _diverged(f"at step {batch + 1} of epoch {self.state.epoch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Remember the epoch and write everything that a resume needs."""
+        loss, validation_loss = float((logs or {})["loss"]), self._watched.loss(self.model)
+        row = {"epoch": epoch + 1, "loss": loss, "validation_loss": validation_loss}
+        if not np.isfinite([row["loss"], row["validation_loss"]]).all():
+            raise _diverged(f"after epoch {epoch + 1}")
+        rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row |= {"learning_rate": rate, "seconds": round(time.monotonic() - self._started, 3)}
+        self._remember(epoch, row)
+        if self._train.schedule == "plateau":
+            self.model.optimizer.learning_rate = schedules.rate_after(self._train, self.state.history)
+        checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity)
+        write_history(self._fit, self.state)
+        if self._plan.patience is not None and self.state.waited >= self._plan.patience:
+            self.model.stop_training = True
+
+    def _remember(self, epoch: int, row: dict[str, float]) -> None:
+        state = self.state
+        state.epoch = epoch + 1
+        state.history.append(row)
+        if row["validation_loss"] < state.best_loss:
+            state.best_epoch, state.best_loss, state.waited = epoch, row["validation_loss"], 0
+        else:
+            state.waited += 1
+
+
+def _diverged(when: str) -> RunFailed:
+    what = f"The loss is not a number {when}: training diverged."
+    return RunFailed(what, remedy="Lower the learning rate, for example --set train.learning_rate=1e-4")
+
+
+def write_history(fit: FitFolder, state: State) -> None:
+    """Write history.csv as the state has it, so that both always agree."""
+    runfolder.write_csv(fit.history, pd.DataFrame(state.history))

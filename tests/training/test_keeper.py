@@ -1,0 +1,53 @@
+"""What happens during the epochs of a fit: what is watched, and when a fit that diverges stops."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_med.data.pipeline import Rows
+from keras_med.errors import RunFailed
+from keras_med.recipe.words import Train
+from keras_med.runfolder import FitFolder
+from keras_med.training.checkpoint import State
+from keras_med.training.folds import FitPlan
+from keras_med.training.keeper import Keeper, Watched
+
+PLAN = FitPlan(fold="0", validation="validation", predict=(), epochs=2, patience=None, keep="best", seed=0)
+
+
+def model(rate: float = 0.1, **averaging: object) -> keras.Model:
+    made = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)])
+    made.compile(keras.optimizers.SGD(rate, **averaging), loss="mean_squared_error", jit_compile=False)
+    made.optimizer.build(made.trainable_variables)
+    made.loss = keras.losses.MeanSquaredError()  # as fits have it: called on all predictions at once
+    return made
+
+
+def rows(labels: list[float]) -> Rows:
+    return Rows(lambda at: np.ones((len(at), 1), np.float32), (1,), np.array(labels, np.float32)[:, None])
+
+
+def test_a_fit_that_diverges_stops_within_its_epoch(tmp_path: Path) -> None:
+    steps: list[int] = []
+    count = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda step, logs: steps.append(step))
+    keeper = Keeper(FitFolder(tmp_path), PLAN, State(), "a", Watched(rows([0.0]), 1), Train())
+    with pytest.raises(RunFailed, match="at step 26 of epoch 1: training diverged"):
+        # Each step multiplies the weight by about -2e10: after the third its square is no number of 32 bits.
+        model(1e10).fit(np.ones((500, 1)), np.zeros((500, 1)), batch_size=1, callbacks=[keeper, count], verbose=0)
+    assert steps[-1] == 25
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_the_average_is_what_is_watched() -> None:
+    made = model(use_ema=True, ema_momentum=0.5)
+    made.optimizer.apply([keras.ops.zeros((1, 1))])  # the first step sets the average to the weight: 1
+    made.optimizer.apply([keras.ops.full((1, 1), -20.0)])  # 1 + 0.1 * 20 = 3; the average of 1 and 3 is 2
+    assert Watched(rows([0.0, 1.0]), 2).loss(made) == pytest.approx((4 + 1) / 2)
+    assert float(made.get_weights()[0][0, 0]) == pytest.approx(3)
+
+
+def test_class_weights_count_in_what_is_watched() -> None:
+    watched = Watched(rows([0.0, 1.0, 3.0]), 2, {0: 2.0, 1: 5.0, 3: 0.5})
+    assert watched.loss(model()) == pytest.approx((2 * 1 + 5 * 0 + 0.5 * 4) / 3)

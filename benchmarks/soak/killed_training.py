@@ -4,8 +4,9 @@
 
 One run is made; its fit is then trained twice from its settings: at once, and by a program that SIGKILL ends at random
 moments and that is started again. The fit has dropout, BatchNormalization, shuffling, augmentation, a rate that follows
-the validation loss, averaged weights and early stopping. Each kill strikes after the imports, at a moment drawn so that the kills spread
-over building, reading, steps, validation and writing. Wanted: the same weights, predictions and history, seconds aside.
+the validation loss, averaged weights and early stopping. Each kill strikes after the imports, at a moment drawn so that
+the kills spread over building, reading, steps, validation and writing. Wanted: the same weights, predictions and
+history, seconds aside.
 """
 
 import argparse

@@ -17,7 +17,7 @@ from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import averages, checkpoint, losses, network, rest, runtime
+from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features, prefix_weights
@@ -39,7 +39,7 @@ def run_fit(folder: Path) -> None:
     runtime.start(machine, plan.seed)
     features = Features.of(fit.run.features)
     examples = Examples(fit.run, plan.fold, recipe, features, most=plan.examples)
-    with runtime.scope(machine):
+    with runtime.scope(machine) as replicas:
         model = build_model(recipe, examples, given, features)
         take_prefix(model, fit.run.features)
         trained = network.trained_on(model)
@@ -49,7 +49,8 @@ def run_fit(folder: Path) -> None:
         )
         state = _begin(trained, plan, fit)
     started = time.monotonic()
-    _train(trained, examples, plan, recipe, fit, state)
+    with memory.advised(recipe.train.batch_size, replicas):
+        _train(trained, examples, plan, recipe, fit, state)
     if plan.keep == "best":
         checkpoint.restore_best(fit.checkpoint, trained, state)
     else:  # also where a stop after the last epoch left only the checkpoint, which holds the weights themselves

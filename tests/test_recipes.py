@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent.parent / "recipes"
 NAMES = {
     "brain_tumor": ("recipe", "mobilenet", "cnn", "as_published"),
     "chest_xray": ("recipe", "resnet18", "baseline", "vit", "as_published"),
-    "spr_age": ("recipe", "as_published"),
+    "spr_age": ("recipe", "dense", "as_published"),
 }
 ALL = [(file, name) for file, names in NAMES.items() for name in names]
 
@@ -45,6 +45,11 @@ PARAMETERS = {
     ("chest_xray", "recipe"): RESNET18 + (512 * 3 + 3),
     ("chest_xray", "baseline"): (9 * 3 * 8 + 8) + 4 * 8 + (9 * 8 * 16 + 16) + 4 * 16 + (16 * 3 + 3),
     ("chest_xray", "vit"): VIT_TINY + (192 * 3 + 3),
+    ("spr_age", "dense"): EFFICIENTNET_B2
+    + (1408 * 1000 + 1000 + 4 * 1000)
+    + (1000 * 500 + 500 + 4 * 500)
+    + (500 * 500 + 500)
+    + (500 + 1),
     ("spr_age", "recipe"): EFFICIENTNET_B2 + (1408 * 256 + 256) + (256 * 128 + 128) + (128 + 1),
 }
 

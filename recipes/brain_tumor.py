@@ -22,6 +22,9 @@ Protocol
 
 Published
     Accuracy 99.72 %.
+
+Demo data
+    `recipe` with random weights for MobileNetV2: LEARNED, AUROC 0.85 (95 % interval 0.73 to 0.92) on 76 images.
 """
 
 from dataclasses import replace

@@ -22,6 +22,11 @@ Protocol
 
 Published
     Accuracy 0.89 (baseline), 0.97 (ResNet18) and 0.90 (ViT; its test has 180 images, the others' 360).
+
+Demo data
+    `baseline`: LEARNED, AUROC 0.99 (95 % interval 0.91 to 1.00) on 45 images. `recipe` at 96x96 and 12 epochs:
+    LEARNED, AUROC 1.00 (0.77 to 1.00); at its own size and 30 epochs it takes long without a GPU.
+    `vit` with random weights for its frozen backbone learns next to nothing: AUROC 0.58 (0.43 to 0.71).
 """
 
 from dataclasses import replace

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from keras_med.recipe.model import Model
+from keras_med.recipe.search import Float, Int, Round, Search
 from keras_med.recipe.words import (
     Augment,
     Binary,
@@ -34,13 +35,17 @@ __all__ = [
     "Data",
     "Evaluate",
     "Final",
+    "Float",
     "Holdout",
     "Image",
+    "Int",
     "KFold",
     "Model",
     "Recipe",
     "Regression",
     "Report",
+    "Round",
+    "Search",
     "Train",
     "load_run",
     "tables",

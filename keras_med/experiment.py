@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from keras_med.jobs.local import warm_up
 from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.loading import LoadedRecipe
 from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
+from keras_med.recipe.searching import candidate
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.report.card import write_card
 from keras_med.report.explaining import explain
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
-from keras_med.terminal import Counter, Interrupted, check_backend, say, told_in
-from keras_med.training import folds, preflight, runtime, scoring
+from keras_med.terminal import Counter, check_backend, resumable, say, told_in
+from keras_med.training import folds, frozen_pass, preflight, runtime, scoring
 from keras_med.training.runtime import Runtime
 from keras_med.training.watching import CountWatch, EpochWatch
 
@@ -75,14 +76,15 @@ class Experiment:
 
 def run_recipe(options: Options, command: str) -> RunFolder:
     """Go through all phases; those that an earlier process finished are skipped."""
-    loaded = read_recipe(options)
-    begun = _begin(options, loaded, command)
-    with told_in(begun.run.log), _resumable(begun.opened):
+    begun = _begin(options, loaded := read_recipe(options), command)
+    with told_in(begun.run.log), resumable(begun.opened.resume_command):
         say(f"{begun.opened.title}: {begun.run.path}")
         with _timed(begun, "data"):
             _data(begun, loaded)
         with _timed(begun, "features"):
             _features(begun)
+        with _timed(begun, "search"):
+            _search(begun)
         with _timed(begun, "fits"):
             names = _fits(begun)
         with _timed(begun, "figures"):
@@ -90,7 +92,9 @@ def run_recipe(options: Options, command: str) -> RunFolder:
         with _timed(begun, "export"):
             _export(begun)
         with _timed(begun, "report"):
-            _report(begun)
+            explain(begun.run, begun.recipe, _common(begun), say)
+            write_report(begun.run)
+            write_card(begun.run)
         parts = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in begun.seconds.items())
         say(f"finished in {sum(begun.seconds.values()):.0f} s: {parts}")
     return begun.run
@@ -162,21 +166,26 @@ def _features(begun: Experiment) -> None:
     probe = {"runtime": begun.machine.settings(), "batch_size": recipe.train.batch_size}
     run_jobs([folds.write_job(run, "environment", folds.RUN_PROBE, probe)])
     say(runfolder.read_json(run.environment)["line"])
-    fold = folds.exported_fold(recipe) or "0"
-    job = folds.write_job(run, "features", folds.RUN_EXTRACTION, {**_common(begun), "fold": fold})
+    job = frozen_pass.job(run, "features", _common(begun), folds.exported_fold(recipe) or "0")
     passes = 1 + (recipe.train.views or 0)
     with Counter("frozen features", passes * len(read_index(run.index))) as counter:
         run_jobs([job], watch=CountWatch(counter, job.folder / "progress.txt").see)
-    found = runfolder.read_json(job.folder / "done.json")
-    for used in found["weights"]:
-        say(f"weights of {used['backbone']}: {used['file'] or 'RANDOM, no ImageNet weights were found'}")
-    for key in ("reason", "told"):
-        if found.get(key):
-            say(found[key])
-    if found["folder"]:
-        views = f" and {len(found['views'])} views of the training images" if found["views"] else ""
-        by = found["engine"]["name"]
-        say(f"frozen features: {found['rows']} x {found['shape']}{views}, once for all fits, by {by}")
+    frozen_pass.tell(job, say)
+
+
+def _search(begun: Experiment) -> None:
+    """Try settings, if the recipe asks for it; the run goes on with those of the best trial."""
+    recipe = begun.recipe
+    if recipe.search is None:
+        return
+    if "winner" not in begun.settings:
+        from keras_med.search.trials import Searching, search  # KerasTuner loads TensorFlow
+
+        scored = scoring.scoring_of(recipe, begun.settings["target"])
+        fold, smoke = folds.exported_fold(recipe) or "0", begun.settings["smoke"]
+        at = (begun.run, recipe, recipe.search, _common(begun), scored, fold, begun.fits_at_once, smoke)
+        begun.remember(winner=search(Searching(*at)))
+    begun.opened = replace(begun.opened, recipe=candidate(recipe, begun.settings["winner"]["changes"]))
 
 
 def _fits(begun: Experiment) -> list[str]:
@@ -204,7 +213,10 @@ def _train(begun: Experiment, plans: dict[str, folds.FitPlan]) -> None:
 
 def _common(begun: Experiment) -> dict[str, Any]:
     """Return what stands in every job's settings."""
+    winner = begun.settings.get("winner") or {}
     return {
+        "changes": winner.get("changes") or {},
+        "features": winner.get("features") or "features",
         "runtime": begun.machine.settings(),
         "weights": begun.settings["options"]["weights"],
         "demo": begun.settings["demo"],
@@ -265,23 +277,8 @@ def _export(begun: Experiment) -> None:
     say(f"exported and verified in a fresh process: {made['path']}")
 
 
-def _report(begun: Experiment) -> None:
-    explain(begun.run, begun.recipe, _common(begun), say)
-    write_report(begun.run)
-    write_card(begun.run)
-
-
 @contextmanager
 def _timed(begun: Experiment, phase: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     begun.seconds[phase] = time.monotonic() - started
-
-
-@contextmanager
-def _resumable(opened: Opened) -> Iterator[None]:
-    """Turn Ctrl-C into the command that goes on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted(opened.resume_command) from None

@@ -65,6 +65,14 @@ class RunFolder:
         return self.path / "preflight.json"
 
     @property
+    def search(self) -> Path:
+        return self.path / "search.csv"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials.json"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 

@@ -135,6 +135,15 @@ def told_in(log: Path) -> Iterator[IO[str]]:
             sys.stderr = screen
 
 
+@contextmanager
+def resumable(command: str) -> Iterator[None]:
+    """Turn Ctrl-C into the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(command) from None
+
+
 def pace(done: int, total: int, seconds: float) -> str:
     """Say how fast so many of a total were done, and how long the others will take."""
     if done < 1 or seconds <= 0:
@@ -219,6 +228,9 @@ class _Both:
 
     def fileno(self) -> int:
         return self.screen.fileno()
+
+    def close(self) -> None:
+        """Leave both open: absl, which TensorFlow brings, closes at the end what was stderr when it was imported."""
 
 
 def _tell(error: UserError, code: int, debug: bool) -> int:

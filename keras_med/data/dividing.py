@@ -14,6 +14,7 @@ import pandas as pd
 from keras_med.data import splits, subsets
 from keras_med.data.copies import MARK, with_mirrored
 from keras_med.data.dataset import UNLABELLED
+from keras_med.data.search_folds import SEARCH, search_folds, search_holdout
 from keras_med.errors import RecipeError
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Column, Holdout, KFold, Recipe
@@ -60,6 +61,8 @@ def divide_index(index: pd.DataFrame, recipe: Recipe, *, fold: str | None = None
     divided = len(table)
     if recipe.data.blocks is not None and not (made["fold"] == BLOCKS).any():
         made = pd.concat([made, _in_blocks(table, recipe, recipe.data.blocks)], ignore_index=True)
+    if recipe.search is not None:  # before the training side is balanced: a search scores natural shares
+        made = pd.concat([made, _for_search(made, table, recipe)], ignore_index=True)
     if recipe.data.balance == "undersample":
         made = splits.undersampled(made, table, recipe.seed)
     if recipe.data.mirror == "training":
@@ -106,6 +109,15 @@ def _placed(table: pd.DataFrame, recipe: Recipe, partial: bool) -> tuple[pd.Data
         absent = table.loc[~table["id"].isin(kept["id"]), ["id"]].assign(group="", split="unused")
         made = pd.concat([made, *(absent.assign(fold=fold) for fold in made["fold"].unique())], ignore_index=True)
     return made, lines
+
+
+def _for_search(made: pd.DataFrame, table: pd.DataFrame, recipe: Recipe) -> pd.DataFrame:
+    """Divide what the run trains on for its search; the test split stays outside."""
+    folds = recipe.search.folds if recipe.search is not None else 1
+    kind, seed = recipe.target.kind, recipe.seed
+    if folds == 1:
+        return search_holdout(made, table, kind=kind, seed=seed)
+    return search_folds(made, table, folds=folds, kind=kind, seed=seed)
 
 
 def _mirrored(table: pd.DataFrame, recipe: Recipe) -> list[str]:
@@ -166,6 +178,7 @@ def _given(table: pd.DataFrame, recipe: Recipe, file: Path, partial: bool) -> tu
     made = splits.read_splits(file, table, accepted=accepts_leaks(recipe), partial=partial)
     expected = {str(fold) for fold in range(recipe.split.folds)} if isinstance(recipe.split, KFold) else {"0"}
     expected |= {"final"} if recipe.final is not None else set()
+    made = made[~made["fold"].str.startswith(SEARCH)].reset_index(drop=True)  # a search divides anew
     if recipe.data.blocks is None:
         made = made[made["fold"] != BLOCKS].reset_index(drop=True)
     if partial:  # a smoke run has two folds only

@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_med.errors import RunFailed, UserError
 from keras_med.jobs import leases
+from keras_med.terminal import from_os_error
 
 DONE = "done.json"
 LOG = "log.txt"
@@ -82,6 +83,8 @@ def _action(name: str) -> Callable[[Path], Any]:
 
 def _write_failure(folder: Path, error: BaseException) -> None:
     """Leave the error for the parent: its class (of those in errors.py), then what, where and remedy, a line each."""
+    if isinstance(error, OSError):
+        error = from_os_error(error)
     if isinstance(error, UserError):
         kind = next(base.__name__ for base in type(error).__mro__ if base.__module__ == UserError.__module__)
         lines = [kind, error.what, error.where, error.remedy]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from keras_med.errors import RunFailed
+from keras_med.errors import RunFailed, UserError
 from keras_med.jobs.job import FAILURE, LOG, Job, check
 from keras_med.jobs.leases import STOP
 from keras_med.jobs.local import LocalRunner
@@ -52,6 +52,7 @@ def run_jobs(
     watch: Callable[[Sequence[Path]], None] | None = None,
     every: float = 0.1,
     runner: Runner | None = None,
+    failed: Callable[[Job, UserError], None] | None = None,
 ) -> None:
     """Run every job that is not done; the first failure stops the rest and is raised as what it was.
 
@@ -61,6 +62,7 @@ def run_jobs(
         watch: called several times a second with the folders that run or have just ended.
         every: seconds between two calls.
         runner: where they run; else where `use` said.
+        failed: told of each job that fails, after which the others go on; what it raises stops them all.
     """
     waiting = deque(job for job in jobs if not job.done)
     if not waiting:
@@ -83,13 +85,22 @@ def run_jobs(
                 if code is None and not job.done:
                     waiting.appendleft(_lost(job, losses))
                 else:
-                    check(job, code)
+                    _check(job, code, failed)
     except KeyboardInterrupt:
         runner.interrupt()
         raise
     except BaseException:
         runner.kill()
         raise
+
+
+def _check(job: Job, code: int | None, failed: Callable[[Job, UserError], None] | None) -> None:
+    try:
+        check(job, code)
+    except UserError as error:
+        if failed is None:
+            raise
+        failed(job, error)
 
 
 def _prepare(job: Job) -> None:

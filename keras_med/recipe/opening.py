@@ -11,6 +11,7 @@ from keras_med import runfolder
 from keras_med.errors import RecipeError
 from keras_med.recipe.consistency import check_settings
 from keras_med.recipe.loading import LoadedRecipe, check_reference, load_recipe
+from keras_med.recipe.searching import check_search
 from keras_med.recipe.settings import assigned, changed, check_assignments, settings_of, values_of, with_values
 from keras_med.recipe.words import Binary, Classes, KFold, Recipe, Regression
 from keras_med.runfolder import RunFolder
@@ -73,6 +74,7 @@ def read_recipe(options: Options) -> LoadedRecipe:
     loaded = load_recipe(options.reference)
     recipe = assigned(loaded.recipe, list(options.assignments))
     check_settings(recipe)
+    check_search(recipe)
     return replace(loaded, recipe=_smoked(recipe) if options.smoke else recipe)
 
 
@@ -132,9 +134,12 @@ def _refuse_other_settings(begun: Recipe, asked: Recipe) -> None:
 
 
 def _smoked(recipe: Recipe) -> Recipe:
-    """Return the recipe with one short epoch, small batches and two folds."""
+    """Return the recipe with one short epoch, small batches, two folds and two trials."""
     recipe = changed(changed(recipe, "train.epochs", 1), "train.warmup", 0)
     recipe = changed(recipe, "train.batch_size", min(8, recipe.train.batch_size))
+    if (search := recipe.search) is not None:
+        recipe = changed(changed(recipe, "search.trials", 2), "search.repeats", 1)
+        recipe = changed(recipe, "search.folds", min(2, search.folds))
     return changed(recipe, "split.folds", 2) if isinstance(recipe.split, KFold) else recipe
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from keras_med.recipe.checking import word
 from keras_med.recipe.kinds import Count, Positive, Seed, Share, ShareOrZero, Within
 from keras_med.recipe.model import Model
+from keras_med.recipe.search import Search
 
 Index = Callable[[Path], Any]  # a pandas.DataFrame, which a recipe that is only read does not need
 Pair = tuple[float, float]
@@ -288,6 +289,7 @@ class Recipe:
     train: Train = dataclasses.field(default_factory=Train)
     augment: Augment | None = None
     final: Final | None = None
+    search: Search | None = None
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     report: Report = dataclasses.field(default_factory=Report)
     seed: Seed = 0

@@ -12,10 +12,10 @@ from keras_med.data.dataset import read_index
 from keras_med.errors import RunFailed
 from keras_med.models import weights
 from keras_med.recipe.words import Recipe
-from keras_med.runfolder import FitFolder, RunFolder
+from keras_med.runfolder import FitFolder
 from keras_med.training import network, runtime
 from keras_med.training.examples import encoded, image_rows
-from keras_med.training.features import Features
+from keras_med.training.features import Features, job_of
 from keras_med.training.fit import prediction_columns, recipe_of
 from keras_med.training.frozen import split_frozen
 from keras_med.training.runtime import Runtime
@@ -31,20 +31,20 @@ def run_assembly(folder: Path) -> None:
     recipe = recipe_of(job)
     runtime.start(Runtime(**given["runtime"]), given["weights_seed"])
     fit = job.run.fit(given["fit"])
-    features = Features.of(job.run.features)
+    features = Features.of(job_of(job))
     model = keras.models.load_model(fit.best, compile=False)
     if features is not None:
         model = _joined(model, fit, recipe, given, features)
     difference = _difference(model, fit, recipe)
-    if not difference <= _BOUND and not _in_bfloat16(job.run):  # which is off by what its precision costs
+    if not difference <= _BOUND and not _in_bfloat16(job):  # which is off by what its precision costs
         what = f"The whole model differs from the fit's own predictions by {difference:.2g} (allowed: {_BOUND:g})."
         raise RunFailed(what, where=str(fit.path))
     runfolder.write_atomically(job.run.model, lambda file: model.save(file))
     runfolder.write_json(job.done, {"difference": difference, "checked": _CHECKED, "parameters": model.count_params()})
 
 
-def _in_bfloat16(run: RunFolder) -> bool:
-    engine = runfolder.read_json(run.features / "done.json").get("engine") or {}
+def _in_bfloat16(job: FitFolder) -> bool:
+    engine = runfolder.read_json(job_of(job) / "done.json").get("engine") or {}
     return engine.get("precision") == "bfloat16"
 
 

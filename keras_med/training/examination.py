@@ -17,7 +17,7 @@ from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
 from keras_med.training import losses, network, runtime
 from keras_med.training.examples import Examples
-from keras_med.training.features import Features
+from keras_med.training.features import Features, job_of
 from keras_med.training.fit import build_model, recipe_of, steps_of_epoch, take_prefix
 from keras_med.training.folds import read_plan
 from keras_med.training.runtime import Runtime
@@ -76,18 +76,18 @@ def run_preflight(folder: Path) -> None:
     given, plan, recipe = runfolder.read_json(job.settings), read_plan(folder), recipe_of(job)
     machine = Runtime(**given["runtime"])
     runtime.start(machine, plan.seed)
-    features = Features.of(job.run.features)
+    features = Features.of(job_of(job))
     examples = Examples(job.run, plan.fold, recipe, features, most=plan.examples)
     steps_of_epoch(examples, plan, recipe)
     # One device, whatever the fits have: Keras' calls for a single batch give every replica the whole of it.
     model = build_model(recipe, examples, given, features)
-    take_prefix(model, job.run.features)
+    take_prefix(model, job_of(job))
     trained = network.trained_on(model)
     loss = losses.loss_for(recipe, smoothed=False)  # the smoothed loss of a network that learned all has a floor
     trained.compile(keras.optimizers.Adam(_RATES[0]), loss=loss, jit_compile=machine.compiled)
     trained.optimizer.build(trained.trainable_variables)
     found = Found()
-    backbones = [used["backbone"] for used in runfolder.read_json(job.run.features / "done.json")["weights"]]
+    backbones = [used["backbone"] for used in runfolder.read_json(job_of(job) / "done.json")["weights"]]
     sample = _sample(Examples(job.run, plan.fold, recipe), examples)
     examine(found, trained, sample, recipe, examples.label_scale(), backbones)
     found.add(_classes(found, recipe, examples))

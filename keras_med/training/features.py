@@ -16,6 +16,7 @@ from keras_med import runfolder
 from keras_med.data.pipeline import Read, Rows
 from keras_med.data.stacks import open_stack
 from keras_med.engines import Run
+from keras_med.runfolder import FitFolder
 
 _BLOCK = 1024
 _IN_MEMORY = 1024**3
@@ -71,6 +72,11 @@ class Features:
     def weights(self) -> list[np.ndarray]:
         """Return the weights of the prefix that made the features."""
         return prefix_weights(self.folder)
+
+
+def job_of(fit: FitFolder) -> Path:
+    """Return the features job that a fit rests on: the run's, or that of trials whose frozen part is another."""
+    return fit.run.fit(runfolder.read_json(fit.settings).get("features") or fit.run.features.name).path
 
 
 def prefix_weights(folder: Path) -> list[np.ndarray]:

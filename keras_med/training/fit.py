@@ -20,7 +20,7 @@ from keras_med.runfolder import FitFolder
 from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
-from keras_med.training.features import Features, prefix_weights
+from keras_med.training.features import Features, job_of, prefix_weights
 from keras_med.training.folds import FitPlan, read_plan
 from keras_med.training.frozen import split_frozen
 from keras_med.training.keeper import Keeper, Watched
@@ -37,11 +37,11 @@ def run_fit(folder: Path) -> None:
     recipe = recipe_of(fit)
     machine = Runtime(**given["runtime"])
     runtime.start(machine, plan.seed)
-    features = Features.of(fit.run.features)
+    features = Features.of(job_of(fit))
     examples = Examples(fit.run, plan.fold, recipe, features, most=plan.examples)
     with runtime.scope(machine) as replicas:
         model = build_model(recipe, examples, given, features)
-        take_prefix(model, fit.run.features)
+        take_prefix(model, job_of(fit))
         trained = network.trained_on(model)
         steps = steps_of_epoch(examples, plan, recipe)
         trained.compile(
@@ -61,10 +61,11 @@ def run_fit(folder: Path) -> None:
 
 
 def recipe_of(fit: FitFolder) -> Recipe:
-    """Return the recipe of a fit's run with the settings that the run was given."""
+    """Return the recipe of a fit's run with the settings that the run was given, and those that a search changed."""
     given = runfolder.read_json(fit.run.settings)
     loaded = load_recipe(f"{fit.run.recipe}:{given['recipe']['name']}")
-    return with_values(loaded.recipe, given["settings"])
+    changes = runfolder.read_json(fit.settings).get("changes") or {}
+    return with_values(with_values(loaded.recipe, given["settings"]), changes)
 
 
 def build_model(recipe: Recipe, examples: Examples, given: dict[str, Any], features: Features | None) -> keras.Model:

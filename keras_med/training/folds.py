@@ -122,7 +122,7 @@ def write_fit(run: RunFolder, name: str, plan: FitPlan, common: Mapping[str, Any
     """Write a fit's settings, unless they stand there, and return its job."""
     fit = run.fit(name)
     if not fit.settings.is_file():
-        runfolder.write_json(fit.settings, {**common, "plan": asdict(plan), "identity": _identity(run)})
+        runfolder.write_json(fit.settings, {**common, "plan": asdict(plan), "identity": _identity(run, common)})
     return Job(fit.path, RUN_FIT)
 
 
@@ -140,9 +140,9 @@ def read_plan(fit: Path) -> FitPlan:
     return replace(FitPlan(**given), predict=tuple(given["predict"]))
 
 
-def _identity(run: RunFolder) -> str:
-    """Hash what the run trains on what: its settings, its splits and the pixels behind them."""
-    digest = hashlib.sha256()
+def _identity(run: RunFolder, common: Mapping[str, Any]) -> str:
+    """Hash what the run trains on what: its settings, a search's changes, its splits and the pixels behind them."""
+    digest = hashlib.sha256(repr(sorted((common.get("changes") or {}).items())).encode())
     digest.update(repr(sorted(runfolder.read_json(run.settings)["settings"].items())).encode())
     digest.update(run.splits.read_bytes())
     pixels = pd.read_csv(run.index, usecols=["id", "pixel_hash"], dtype=str)

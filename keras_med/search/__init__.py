@@ -1,0 +1,1 @@
+"""Settings that are tried before a run trains with the best of them."""

@@ -1,5 +1,6 @@
 """A run folder's files to the tables that the report is written from; whatever is missing is said in a sentence."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from keras_med.errors import DataError
 from keras_med.runfolder import RunFolder, read_json
 
 T = TypeVar("T")
+TRIAL = re.compile(r"t(?!000)\d{3}-")  # fits of a search's trials; the run's own are of t000
 Kind = Literal["regression", "binary", "classes"]
 
 
@@ -186,9 +188,7 @@ def _quiet(path: Path, reader: Callable[[Path], T], empty: T) -> T:
 
 
 def _fits(run: RunFolder, absent: list[str]) -> tuple[Fit, ...]:
-    folders = (
-        sorted(path for path in run.fits.glob("*") if (path / "history.csv").is_file()) if run.fits.is_dir() else []
-    )
+    folders = sorted(file.parent for file in run.fits.glob("*/history.csv") if not TRIAL.match(file.parent.name))
     found = []
     for folder in folders:
         fit = run.fit(folder.name)

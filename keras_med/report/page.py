@@ -22,6 +22,7 @@ from keras_med.report.pictures import first_three, gallery
 from keras_med.report.regression_figures import regression_figures
 from keras_med.report.reproduce import reproduce
 from keras_med.report.scored import Scored, scored
+from keras_med.report.search import search_drawings, search_section
 from keras_med.report.training_figures import learning_curves
 from keras_med.runfolder import RunFolder, write_csv, write_text
 
@@ -58,6 +59,7 @@ def draw(contents: Contents, found: Scored) -> dict[str, list[Drawing]]:
     return {
         "data": [histograms] if histograms else [],
         "training": learning_curves(contents),
+        "search": search_drawings(contents),
         "performance": figures,
     }
 
@@ -85,6 +87,7 @@ def render(
         "checks": known,
         "data": sections.data(contents, drawings["data"]),
         "training": sections.training(contents, drawings["training"]),
+        "search": search_section(contents, drawings["search"]),
         "performance": performance(contents, found, drawings["performance"], points),
         "gallery": sections.pictures(contents, found, shown, heat.sentences()),
         "folds": fold_table(contents),

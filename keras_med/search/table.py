@@ -29,9 +29,9 @@ def search_table(entries: Sequence[Entry], metrics: Sequence[str], *, by_epochs:
 
 
 def with_gaps(made: pd.DataFrame, gaps: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Add by how much the best trial is ahead of those of its round, and whether the interval leaves out 0."""
+    """Add the best trial's headline metric minus that of others of its round, and whether the interval excludes 0."""
     made = made.drop(columns="stage")
-    for column, key in (("behind", "value"), ("behind_low", "low"), ("behind_high", "high")):
+    for column, key in (("difference", "value"), ("difference_low", "low"), ("difference_high", "high")):
         made[column] = [gaps.get(trial, {}).get(key) for trial in made["trial"]]
     made["distinguishable"] = [_told_apart(gaps.get(trial)) for trial in made["trial"]]
     return made

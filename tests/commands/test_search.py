@@ -1,0 +1,135 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from keras_med.runfolder import RunFolder
+
+SEARCH = """search=Search(
+        over={"train.learning_rate": [1e-2, 1e-6], "model.units": [8, 7]},
+        by="staged",
+        rounds=(Round(epochs=2, keep=1, examples=40), Round(epochs=4)),
+    ),
+    seed=3,
+"""
+
+
+@pytest.fixture(scope="module")
+def searching(tmp_path_factory: pytest.TempPathFactory, stripes: Path) -> Path:
+    """Return a recipe that searches, in which every trial with seven units crashes."""
+    text = (stripes / "stripes.py").read_text()
+    text = text.replace("Regression, Train", "Regression, Round, Search, Train").replace(
+        "    seed=3,\n", f"    {SEARCH}"
+    )
+    text = text.replace("    import keras\n", "    import keras\n\n    assert units != 7, 'seven units'\n")
+    recipe = tmp_path_factory.mktemp("searching") / "searching.py"
+    recipe.write_text(text)
+    return recipe
+
+
+def start(folder: Path, recipe: Path, stripes: Path, cache: Path, *arguments: str) -> "subprocess.Popen[str]":
+    given = arguments or ("--data", str(stripes / "data"))
+    typed = [sys.executable, "-m", "keras_med.run", str(recipe), "--deterministic", *given]
+    environment = {**os.environ, "KERAS_MED_CACHE": str(cache)}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(typed, cwd=folder, env=environment, start_new_session=True, **output)  # type: ignore[call-overload, no-any-return]
+
+
+def wait_for(pattern: str, folder: Path, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 300
+    while not list(folder.glob(f"runs/searching/*-????/{pattern}")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def run_in(folder: Path) -> RunFolder:
+    return RunFolder((folder / "runs" / "searching" / "latest").resolve())
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, searching: Path, stripes: Path, cache: Path
+) -> tuple[RunFolder, str]:
+    """Return a whole run with a search, and what it said."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(folder, searching, stripes, cache)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    return run_in(folder), err
+
+
+def test_a_search_keeps_to_its_rounds_and_a_crash_does_not_stop_it(whole: tuple[RunFolder, str]) -> None:
+    run, err = whole
+    rows = pd.read_csv(run.search).set_index("trial")
+    assert set(rows.index) == {"t001", "t002", "t003", "t004"}
+    assert dict(rows["status"]) == {"t001": "done", "t002": "failed", "t003": "done", "t004": "failed"}
+    assert (rows["round"] == 2).sum() == 1
+    assert "t002 failed: AssertionError: seven units" in err
+    assert "seven units" in rows.loc["t004", "dropped"]
+    best = rows.index[0]
+    history = pd.read_csv(run.fit(f"{best}-round2-fold0").history)
+    assert list(history["epoch"]) == [1, 2, 3, 4]
+    assert json.loads(run.fit("t001-round1-fold0").done.read_text())["train"] == 40
+
+
+def test_the_run_trains_with_the_winner_for_all_its_epochs(whole: tuple[RunFolder, str]) -> None:
+    run, _ = whole
+    rows = pd.read_csv(run.search)
+    rate = rows["train.learning_rate"].iloc[0]
+    history = pd.read_csv(run.fit("t000-fold0").history)
+    assert history["learning_rate"].to_numpy() == pytest.approx(rate, rel=1e-6)
+    plan = json.loads(run.fit("t000-fold0").settings.read_text())["plan"]
+    assert (plan["epochs"], plan["examples"]) == (6, None)
+
+
+def test_no_trial_has_trained_on_or_predicted_the_test_split(whole: tuple[RunFolder, str]) -> None:
+    run, _ = whole
+    splits = pd.read_csv(run.splits, dtype=str)
+    test = set(splits.loc[(splits["fold"] == "0") & (splits["split"] == "test"), "id"])
+    mine = splits[splits["fold"] == "search"]
+    assert test
+    assert set(mine.loc[mine["split"].isin(["train", "validation"]), "id"]).isdisjoint(test)
+    for file in run.fits.glob("t00[1-9]-*/predictions.csv"):
+        assert set(pd.read_csv(file, dtype=str)["id"]).isdisjoint(test)
+
+
+def test_the_report_tells_of_the_search_and_draws_the_run_s_own_fits_alone(whole: tuple[RunFolder, str]) -> None:
+    run, _ = whole
+    page = run.report.read_text()
+    assert "on the data that chose it" in page
+    assert "after round 1: rank 2 of 4" in page
+    assert (run.figures / "search_round2.svg").is_file()
+    assert set(pd.read_csv(run.figures / "curves_loss.csv")["fit"]) == {"t000-fold0", "t000-fold1", "t000-final"}
+
+
+def test_a_killed_search_resumes_to_the_same_table_and_trains_no_fit_twice(
+    whole: tuple[RunFolder, str], tmp_path: Path, searching: Path, stripes: Path, cache: Path
+) -> None:
+    process = start(tmp_path, searching, stripes, cache)
+    wait_for("fits/t001-round1-fold0/done.json", tmp_path, process)
+    kill(process)
+    run = run_in(tmp_path)
+    before = run.fit("t001-round1-fold0").history.read_text()
+    process = start(tmp_path, searching, stripes, cache, "--resume")
+    wait_for("fits/t00?-round2-fold0/checkpoint/state.npz", tmp_path, process)
+    kill(process)
+    told = run.trials.read_text()
+    process = start(tmp_path, searching, stripes, cache, "--resume")
+    wait_for("search.csv", tmp_path, process)
+    kill(process)
+    assert run.fit("t001-round1-fold0").history.read_text() == before  # its seconds too: it was not run again
+    assert json.loads(run.trials.read_text())["batches"][:1] == json.loads(told)["batches"]
+    mine, other = (pd.read_csv(each.search).drop(columns="seconds") for each in (run, whole[0]))
+    pd.testing.assert_frame_equal(mine, other)

@@ -18,6 +18,12 @@ class UserError(Exception):
         self.where = where
         self.remedy = remedy
 
+    @property
+    def sentence(self) -> str:
+        """What came and what to do, in one line and without the place: the reason that a table has for a row."""
+        what = self.what if self.what.endswith((".", "?")) else f"{self.what}."
+        return " ".join(f"{what} {self.remedy}".split())
+
     def __str__(self) -> str:
         return "\n".join(line for line in (self.what, self.where, self.remedy) if line)
 

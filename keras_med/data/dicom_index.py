@@ -145,7 +145,7 @@ def _row(path: Path, key: bytes, hashed: dict[str, str]) -> dict[str, object]:
         tags = read_header(path)
         reason = _no_picture(tags)
     except DataError as error:
-        reason = "; ".join(filter(None, (error.what, error.remedy)))
+        reason = error.sentence
     row: dict[str, object] = {"id": "" if reason else _single(tags.get("SOPInstanceUID"))}
     for column, keyword in _IDENTIFIERS.items():
         text = _single(tags.get(keyword))

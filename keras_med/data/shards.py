@@ -144,7 +144,7 @@ def read_row(path: str, place: int | None, image: Image) -> tuple[np.ndarray | N
     except DataError as error:
         if not os.access(path, os.R_OK):
             return _excluded(UNOPENED)
-        return _excluded(" ".join(filter(None, (error.what, error.remedy))))
+        return _excluded(error.sentence)
     except Exception as error:  # of a decoder or a damaged file; its text may hold what the file says of the patient
         return _excluded(f"Reading it fails with {type(error).__name__}. Export the file again, or leave it out.")
     stack = pixels.used_in_place(path, place)

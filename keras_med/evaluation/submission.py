@@ -9,9 +9,17 @@ from keras_med.errors import DataError, five_of
 
 def submission_like(file: Path, predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the submission in the form of a challenge's sample file."""
+    return submission(predictions, read_sample(file), str(file))
+
+
+def read_sample(file: Path) -> pd.DataFrame:
+    """Read a challenge's sample file: the key column, and the column to be filled."""
     if not file.is_file():
         raise DataError("The sample submission is absent.", where=str(file), remedy="Set data.submission to its name.")
-    return submission(predictions, pd.read_csv(file, dtype={0: str}), str(file))
+    try:
+        return _two_columns(pd.read_csv(file, dtype={0: str}), str(file))
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+        raise DataError("The sample submission is no UTF-8 CSV.", where=str(file)) from None
 
 
 def submission(predictions: pd.DataFrame, sample: pd.DataFrame, where: str = "") -> pd.DataFrame:
@@ -22,18 +30,22 @@ def submission(predictions: pd.DataFrame, sample: pd.DataFrame, where: str = "")
         sample: the key column first, then the column to be filled; keys are compared as text, leading zeros aside.
         where: the sample's file, for errors.
     """
-    if sample.shape[1] != 2:
-        found = ", ".join(map(str, sample.columns))
-        raise DataError(f"A sample submission has two columns; this one has {found}.", where=where)
-    key, filled = sample.columns
+    key, filled = _two_columns(sample, where).columns
     column = _predicted_column(predictions)
     values = pd.Series(predictions[column].to_numpy(float), index=_keys(predictions["id"]))
     wanted = _keys(sample[key])
     absent = [name for name in wanted if name not in values.index]
     if absent:
         what = f"{len(absent)} rows of the sample submission have no prediction: {five_of(absent)}."
-        raise DataError(what, where=where, remedy="Are all test files there, and readable? See excluded.csv.")
+        raise DataError(what, where=where, remedy="Are all their files there, and readable? The others have a reason.")
     return pd.DataFrame({key: sample[key].to_numpy(), filled: values[wanted].to_numpy()})
+
+
+def _two_columns(sample: pd.DataFrame, where: str) -> pd.DataFrame:
+    if sample.shape[1] != 2:
+        found = ", ".join(map(str, sample.columns))
+        raise DataError(f"A sample submission has two columns; this one has {found}.", where=where)
+    return sample
 
 
 def _keys(ids: pd.Series) -> pd.Index:

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_med.data.identifiers import label_text
 from keras_med.data.pixels import read_input
 from keras_med.data.prepare import prepare, size_and_change
 from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
+from keras_med.inference.columns import Columns, columns_of
 from keras_med.inference.inputs import Input, listed
 from keras_med.inference.load import LoadedModel
 from keras_med.inference.partial import Partial
@@ -29,22 +29,28 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was written: where, how many rows, and how many of them could not be read."""
+    """What was written: where, how many rows, how many of them could not be read, and why none has a decision."""
 
     path: Path
     rows: int
     unreadable: int
     demo: bool
+    undecided: str = ""
+    submission: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it for a program."""
         told = {"path": str(self.path), "rows": self.rows, "unreadable": self.unreadable, "demo": self.demo}
-        return {"format": FORMAT, **told}
+        return {"format": FORMAT, **told, "submission": str(self.submission) if self.submission else None}
 
     def lines(self) -> list[str]:
         """Return it for a reader."""
-        left = f", {self.unreadable:,} of them unreadable (see the column reason)" if self.unreadable else ""
-        return (["DEMO MODEL"] if self.demo else []) + [f"{self.path}: {self.rows:,} rows{left}"]
+        left = f", {self.unreadable:,} of them unreadable" if self.unreadable else ""
+        told = [*(["DEMO MODEL"] if self.demo else []), f"{self.path}: {self.rows:,} rows{left}"]
+        told += [self.undecided] if self.undecided else []
+        told += [f"{self.submission}: in the form of the sample"] if self.submission else []
+        look = f"the column reason of {self.path}" if self.unreadable else self.submission or self.path
+        return [*told, f"Next: look at {look}"]
 
 
 def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) -> Predicted:
@@ -56,8 +62,8 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
     image = preparation(model)
     _check_out(out, named)
     inputs = listed(named, len(image.size))
-    decided = ["decision"] if model.manifest.get("threshold") is not None else []
-    partial = Partial(out, ["path", "row", *_outputs(model), *decided, "reason"], _identity(model, inputs))
+    columns = columns_of(model.manifest)
+    partial = Partial(out, ["path", "row", *columns.names, "reason"], _identity(model, inputs))
     processes = os.cpu_count() or 1
     cache.mkdir(parents=True, exist_ok=True)
     with Counter("predicting", len(inputs)) as counter:
@@ -65,11 +71,11 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
             counter.reach(start)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 block = inputs[start : start + BLOCK * processes]
-                partial.add(_predicted(model, block, image, Path(folder), processes))
+                partial.add(_predicted(model, columns, block, image, Path(folder), processes))
     unreadable, reason = partial.finish()
     if unreadable == len(inputs):
         raise DataError(f"None of the {len(inputs)} files can be read: {reason}", where=str(out))
-    return Predicted(out, len(inputs), unreadable, model.demo)
+    return Predicted(out, len(inputs), unreadable, model.demo, columns.undecided)
 
 
 def _check_out(out: Path, named: Sequence[str]) -> None:
@@ -107,24 +113,15 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _outputs(model: LoadedModel) -> list[str]:
-    """Name the network's outputs as a run's own predictions.csv does."""
-    kind, classes = model.manifest["target"]["kind"], model.manifest.get("classes") or []
-    if kind == "regression":
-        return ["predicted"]
-    return [f"p_{label_text(name)}" for name in (classes[-1:] if kind == "binary" else classes)]
-
-
 def _predicted(
-    model: LoadedModel, block: Sequence[Input], image: Image, folder: Path, processes: int
+    model: LoadedModel, columns: Columns, block: Sequence[Input], image: Image, folder: Path, processes: int
 ) -> list[list[object]]:
     """Return the rows of one block, in its order: readable ones with outputs, the others with their reason."""
     table = pd.DataFrame(block, columns=["path", "row", "reason"])
     table["id"] = [f"{place:09d}" for place in range(len(table))]
     readable = table[table["reason"] == ""].drop(columns="reason")
-    rows: list[list[object]] = [
-        [one.path, one.row, *[None] * len(_outputs(model)), *_decision(model, None), one.reason] for one in block
-    ]
+    empty = [None] * len(columns.names)
+    rows: list[list[object]] = [[one.path, one.row, *empty, one.reason] for one in block]
     if readable.empty:
         return rows
     prepared = prepare(readable, image, folder, at_once=processes, none_readable="allow")
@@ -137,14 +134,5 @@ def _predicted(
         pixels = np.stack([read_input(array, int(row), bool(stack), image) for array, row, stack in places])
         for name, output in zip(part["id"], model.predict(pixels), strict=True):
             one = block[int(name)]
-            outputs = [float(value) for value in np.atleast_1d(output)]
-            rows[int(name)] = [one.path, one.row, *outputs, *_decision(model, outputs[0]), ""]
+            rows[int(name)] = [one.path, one.row, *columns.values(output), ""]
     return rows
-
-
-def _decision(model: LoadedModel, chance: float | None) -> list[str | None]:
-    """Return the class on whose side of the frozen threshold a probability lies, where the export has one."""
-    threshold = model.manifest.get("threshold")
-    if threshold is None:
-        return []
-    return [None if chance is None else label_text(model.manifest["classes"][int(chance >= threshold)])]

@@ -22,9 +22,8 @@ def result(run: RunFolder, *, as_json: bool) -> str:
     export = settings.get("export")
     if export:
         lines.append(f"export   {export}")
-        lines.append(
-            f"Next: open the report, then python -m keras_med.verify {run.path if settings['demo'] else export}"
-        )
+        model = run.path if settings["demo"] else export
+        lines.append(f"Next: open the report, then python -m keras_med.predict {model} FILE_OR_FOLDER")
     else:
         lines.append("Next: open the report.")
     return "\n".join(lines)

@@ -88,7 +88,9 @@ def test_values_decisions_and_reasons_stand_in_the_order_of_the_names(model: Loa
     half = sigmoid(4 * 32768 / 65535 - 2)  # training packs deeper files to 16 bits: half way is rounded up
     assert [float(row["p_1"] or -1) for row in rows] == pytest.approx([half, sigmoid(2), -1, sigmoid(-2)], abs=1e-6)
     assert [row["decision"] for row in rows] == ["1", "1", "", "0"]
-    assert [bool(row["reason"]) for row in rows] == [False, False, True, False]
+    assert [row["reason"] for row in rows] == [
+        "", "", "not a DICOM file. Leave the file out, or give its picture format.", ""
+    ]  # fmt: skip
     assert (made.rows, made.unreadable) == (4, 1)
     assert "secret" not in (tmp_path / "out.csv").read_text().lower().replace(str(tmp_path).lower(), "")
     assert list((tmp_path / "cache").iterdir()) == []
@@ -119,11 +121,11 @@ def test_an_interrupted_call_goes_on_and_ends_as_one_that_was_not(
     blocks: list[int] = []
     true = room._predicted
 
-    def stops(model: LoadedModel, block: Any, *rest: Any) -> Any:
-        blocks.append(len(block))
+    def stops(*given: Any) -> Any:
+        blocks.append(len(given[2]))
         if len(blocks) == 2:
             raise KeyboardInterrupt
-        return true(model, block, *rest)
+        return true(*given)
 
     monkeypatch.setattr(room, "_predicted", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -199,20 +201,23 @@ def test_nothing_to_predict_is_said(model: LoadedModel, tmp_path: Path) -> None:
 
 
 def test_the_command_prints_its_result_alone_and_refuses_what_has_changed(exported: Path, tmp_path: Path) -> None:
-    ct(tmp_path / "a.dcm", 40)
+    np.save(tmp_path / "a.npy", np.full((8, 8), 40, np.int16))
 
     def run(*more: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "keras_med.predict", "bleed", str(tmp_path / "a.dcm"), *more]
+        command = [sys.executable, "-m", "keras_med.predict", "bleed", str(tmp_path / "a.npy"), *more]
         command += ["--out", str(tmp_path / "out.csv"), "--cache", str(tmp_path / "cache")]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         return subprocess.run(
             command, cwd=exported.parents[2], env=environment, capture_output=True, text=True, check=False
         )
 
-    told = run("--json")
+    (tmp_path / "sample.csv").write_text("name,bleed\na,0\n")
+    told = run("--json", "--submission", str(tmp_path / "sample.csv"))
     assert told.returncode == 0, told.stderr
     wanted = {"format": 1, "path": str(tmp_path / "out.csv"), "rows": 1, "unreadable": 0, "demo": False}
-    assert json.loads(told.stdout) == wanted
+    assert json.loads(told.stdout) == wanted | {"submission": str(tmp_path / "submission.csv")}
+    (row,) = table(tmp_path / "submission.csv")
+    assert row == {"name": "a", "bleed": table(tmp_path / "out.csv")[0]["p_1"]}
     content = exported / manifest.NAME
     kept = content.read_text()
     content.write_text(kept.replace('"threshold": 0.4', '"threshold": 0.5'))

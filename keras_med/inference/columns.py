@@ -1,0 +1,72 @@
+"""An export's description and its network's outputs to what stands in predictions.csv for one picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_med.data.identifiers import label_text
+from keras_med.evaluation.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that an export's predictions have: its outputs, the same calibrated, and the decision.
+
+    classes: as text, in the order of the outputs; a binary network's one output is the probability of the last.
+    threshold: of the network's own probability, before any calibration: that is what it was chosen on.
+    undecided: why there is no decision although the export has a threshold.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    calibration: Calibration | None = None
+    threshold: float | None = None
+    undecided: str = ""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Name the network's outputs as a run's own predictions.csv does."""
+        return ["predicted"] if self.kind == "regression" else [f"p_{name}" for name in self._named]
+
+    @property
+    def names(self) -> list[str]:
+        """Name all columns."""
+        calibrated = [f"calibrated_{name}" for name in self._named] if self.calibration else []
+        return [*self.outputs, *calibrated, *(["decision"] if self.threshold is not None else [])]
+
+    def values(self, output: np.ndarray) -> list[object]:
+        """Return what stands in them for one row of the network's outputs."""
+        own = np.atleast_1d(output).astype(np.float64)
+        told: list[object] = [float(value) for value in own]
+        if self.calibration is not None:
+            told += [float(value) for value in self._calibrated(own, self.calibration)]
+        if self.threshold is not None:
+            told.append(self.classes[int(own[0] >= self.threshold)])
+        return told
+
+    @property
+    def _named(self) -> Sequence[str]:
+        return self.classes[-1:] if self.kind == "binary" else self.classes
+
+    def _calibrated(self, own: np.ndarray, calibration: Calibration) -> np.ndarray:
+        if self.kind == "binary":
+            return calibration.apply([[1 - own[0], own[0]]])[0, 1:]
+        return calibration.apply(own[None])[0]
+
+
+def columns_of(manifest: dict[str, Any]) -> Columns:
+    """Read what keras_med.json says of classes, calibration and threshold."""
+    classes = tuple(label_text(name) for name in manifest.get("classes") or ())
+    fitted, threshold = manifest.get("calibration"), manifest.get("threshold")
+    calibration = None
+    if fitted:
+        offsets = tuple(map(float, fitted["offsets"]))
+        calibration = Calibration(fitted["method"], float(fitted["temperature"]), offsets, examples=0)
+    of = manifest.get("threshold_of") or {}
+    undecided = ""
+    if threshold is not None and of.get("unit") == "patient":
+        threshold = None
+        undecided = f"No decision: the threshold is of a patient's pictures together (their {of['combine']})."
+    return Columns(manifest["target"]["kind"], classes, calibration, threshold, undecided)

@@ -9,6 +9,7 @@ import pandas as pd
 from keras_med.evaluation.aggregation import aggregate
 from keras_med.evaluation.comparisons import improvement, log_loss_improvement
 from keras_med.evaluation.reading import patients_of
+from keras_med.evaluation.repeats import repeated
 from keras_med.evaluation.scores import Kind, described, score
 from keras_med.evaluation.verdicts import verdict
 
@@ -77,6 +78,9 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         "constant": constant,
         "verdict": {"name": judged.name, "sentence": judged.sentence, "figures": judged.figures},
         "folds": fold_figures(predictions, scoring),
+        "repeats": repeated(
+            predictions, place, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes
+        ),
     }
 
 

@@ -173,6 +173,7 @@ class Train:
     class_weight: let every class weigh the same in the loss, in training and in what is watched
     patience: epochs without a better validation loss after which a fit stops; none trains them all
     examples: most training examples of a fit, drawn with their classes' shares; none takes all
+    repeats: networks of each division, a seed each; beside the first one's figures stands their mean
     threads: most CPU threads; none uses every core
     views: changed views of each training image whose frozen features are kept; none changes the images in each epoch
     engine: what computes frozen features; auto is the fastest here that gives TensorFlow's numbers
@@ -196,6 +197,7 @@ class Train:
     class_weight: Literal["balanced"] | None = None
     patience: Count | None = None
     examples: Count | None = None
+    repeats: Annotated[int, Within(1, 100)] = 1
     threads: Count | None = None
     views: Annotated[int, Within(1, 1000)] | None = None
     engine: Literal["auto", "tensorflow", "onnxruntime", "openvino"] = "auto"

@@ -6,6 +6,7 @@ from typing import Any
 from keras_med import runfolder
 from keras_med.report import wording
 from keras_med.report.decided import reached
+from keras_med.report.folds import repeat_sentences
 from keras_med.runfolder import RunFolder
 
 
@@ -53,5 +54,6 @@ def _told(metrics: dict[str, Any]) -> list[str]:
             f"{wording.split_name(split)}: {wording.metric_name(headline['metric'])} {shown} "
             f"({wording.interval(entry)}), {cases}"
         )
+    lines += repeat_sentences(metrics)
     own = [line for line in [reached(metrics)] if line]
     return [*lines, wording.gain_sentence(metrics["improvement"], headline["metric"]), *own]

@@ -1,9 +1,9 @@
-"""The figures of the folds, as metrics.json has them, to a table and what their mean means."""
+"""The figures of folds and of repeated networks, as metrics.json has them, to a table and what their mean means."""
 
 from typing import Any
 
 from keras_med.report.contents import Contents
-from keras_med.report.wording import NOT_AVAILABLE, count, finite, interval, metric_name, number, several
+from keras_med.report.wording import NOT_AVAILABLE, count, finite, interval, metric_name, number, several, split_name
 
 
 def fold_table(contents: Contents) -> dict[str, Any]:
@@ -11,7 +11,7 @@ def fold_table(contents: Contents) -> dict[str, Any]:
     told = contents.metrics.get("folds") or {}
     values = told.get("values") or {}
     if not values:
-        return {"rows": [], "why": "This run did not use folds."}
+        return {"rows": [], "why": "This run did not use folds.", "repeats": repeat_sentences(contents.metrics)}
     metric = str(told.get("metric"))
     pooled = ((contents.metrics.get("splits") or {}).get("out_of_fold") or {}).get(metric) or {}
     unit = str(pooled.get("unit") or "")
@@ -22,7 +22,27 @@ def fold_table(contents: Contents) -> dict[str, Any]:
         "metric": metric_name(metric) + (f" ({unit})" if unit else ""),
         "note": "each predicted by a network that had not trained on it",
         "sentences": _sentences(told, pooled, unit, len(values)),
+        "repeats": repeat_sentences(contents.metrics),
     }
+
+
+def repeat_sentences(metrics: dict[str, Any]) -> list[str]:
+    """Say what networks of several seeds have in the mean: the headline, and the accuracy of a classifier."""
+    told = metrics.get("repeats")
+    if not told:
+        return []
+    figures, names = told["figures"], (metrics["headline"]["metric"], "accuracy")
+    return [_repeat(told, name, figures[name]) for name in names if name in figures]
+
+
+def _repeat(told: dict[str, Any], metric: str, figure: dict[str, Any]) -> str:
+    unit = str(figure["unit"] or "")
+    spread = f", ± {number(figure['deviation'], unit)} between them" if finite(figure["deviation"]) else ""
+    value = f"{number(figure['value'], unit)} {unit}".strip()
+    return (
+        f"{split_name(told['place'])}, mean of {told['count']} seeds: {metric_name(metric)} {value} "
+        f"({interval(figure)}{spread})"
+    )
 
 
 def _sizes(contents: Contents) -> dict[str, int]:

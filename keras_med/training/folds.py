@@ -10,6 +10,7 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.data.dividing import BLOCKS
+from keras_med.evaluation.repeats import role_of
 from keras_med.jobs.job import Job
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Column, Final, KFold, Recipe
@@ -21,6 +22,7 @@ RUN_ASSEMBLY = "keras_med.training.assemble:run_assembly"
 RUN_PROBE = "keras_med.training.runtime:probe"
 TRIAL = "t000"
 FINAL = "final"
+_REPEAT = "-seed"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ def fit_name(fold: str) -> str:
     return f"{TRIAL}-fold{fold}" if fold.isdecimal() else f"{TRIAL}-{fold}"
 
 
+def repeat_of(fit: str) -> int:
+    """Tell the which of its division's networks a fit is, by its name; the first is 1."""
+    _, _, number = fit.partition(_REPEAT)
+    return int(number) if number else 1
+
+
 def exported_fold(recipe: Recipe) -> str | None:
     """Return the fold whose network is exported; None for folds without a final network."""
     if recipe.final is not None:
@@ -80,16 +88,30 @@ def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict
             seed=seed_for(recipe.seed, f"fit {fold}"),
             examples=recipe.train.examples,
         )
+    first = next(iter(plans.values()))
+    plans |= _repeats(recipe, plans)
     if with_test and (splits["fold"] == BLOCKS).any():
-        first = next(iter(plans.values()))
         own = seed_for(recipe.seed, f"fit {BLOCKS}")
         plans[fit_name(BLOCKS)] = replace(first, fold=BLOCKS, validation="validation", predict=("test",), seed=own)
     return plans
 
 
+def _repeats(recipe: Recipe, plans: Mapping[str, FitPlan]) -> dict[str, FitPlan]:
+    """Plan the same fits from other seeds; they predict what is scored and nothing else."""
+    repeated = {}
+    for number in range(2, recipe.train.repeats + 1):
+        for name, plan in plans.items():
+            places = tuple(place for place in plan.predict if place in ("test", "out_of_fold"))
+            own = seed_for(recipe.seed, f"fit {plan.fold} seed {number}")
+            repeated[f"{name}{_REPEAT}{number}"] = replace(plan, predict=places, seed=own)
+    return repeated
+
+
 def with_roles(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Tell the test of the network for blocks of files apart from the run's own."""
-    role = predictions["role"].mask(predictions["fit"] == fit_name(BLOCKS), BLOCKS)
+    """Tell the predictions of repeated networks, and of the one for blocks of files, apart from the run's own."""
+    number = predictions["fit"].map(repeat_of)
+    named = [role if at == 1 else role_of(role, at) for role, at in zip(predictions["role"], number, strict=True)]
+    role = pd.Series(named, index=predictions.index).mask(predictions["fit"] == fit_name(BLOCKS), BLOCKS)
     return predictions.assign(role=role)
 
 
@@ -101,7 +123,7 @@ def _watched(recipe: Recipe, places: set[str]) -> str:
 
 def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
     """Return the final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
-    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds if name != fit_name(BLOCKS)}
+    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in _own(folds)}
     epochs = int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median())
     aside = ["calibration"] if final.calibration else []
     best = min(outcomes, key=lambda name: (outcomes[name]["best_loss"], name))
@@ -116,6 +138,10 @@ def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str
         start=best if final.start == "best_fold" else None,
         examples=recipe.train.examples,
     )
+
+
+def _own(fits: Sequence[str]) -> list[str]:
+    return [name for name in fits if name != fit_name(BLOCKS) and repeat_of(name) == 1]
 
 
 def write_fit(run: RunFolder, name: str, plan: FitPlan, common: Mapping[str, Any]) -> Job:

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,6 +100,50 @@ def stack(folder: Path) -> None:
     folder.mkdir(parents=True)
     np.save(folder / "volumes.npy", draw.normal(size=(60, 32, 32, 16)).astype(np.float32))
     np.save(folder / "labels.npy", np.arange(60) % 2)
+
+
+def divided_pictures(folder: Path) -> None:
+    """Write three classes of pictures in train/ and val/, one of which lies in both."""
+    draw = np.random.default_rng(0)
+    for side, count in (("train", 24), ("val", 12)):
+        for level, name in enumerate(("Covid", "Normal", "Viral Pneumonia")):
+            (folder / side / name).mkdir(parents=True)
+            for number in range(count):
+                picture = draw.integers(0, 60, (48, 48), dtype=np.uint8) + np.uint8(70 * level)
+                cv2.imwrite(str(folder / side / name / f"{name[0]}{number:02d}.png"), picture)
+    shutil.copy(folder / "train" / "Covid" / "C00.png", folder / "val" / "Covid" / "again.png")
+
+
+def bleeds(folder: Path) -> None:
+    pictures(folder)
+    (folder / "tumour").rename(folder / "intraparenchymal")
+    (folder / "healthy").rename(folder / "normal")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return random weights in the form in which Keras saves them."""
+    import keras
+
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.weights.h5"
+    keras.applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None).save_weights(
+        path
+    )
+    return path
+
+
+@pytest.mark.parametrize(("number", "make"), [(3, divided_pictures), (4, bleeds)], ids=["divided", "folds"])
+def test_a_recipe_on_published_weights_runs_with_several_seeds(
+    command: Command, tmp_path: Path, weights: Path, number: int, make: Callable[[Path], None]
+) -> None:
+    (tmp_path / "my.py").write_text(blocks("python")[number])
+    make(tmp_path / "data")
+    settings = ["--set", "model.alpha=0.35", "--set", "train.repeats=5", "--set", "image.size=32,32"]
+    told = command("run", "my.py", "--data", "data", "--weights", weights, *settings, "--smoke")
+    assert told.returncode == 0, told.stderr
+    assert "mean of 2 seeds: Accuracy" in told.stdout
+    dropped = "1 examples that another side of the given split knows are left out of training" in told.stderr
+    assert dropped or number == 4
 
 
 @pytest.mark.parametrize(

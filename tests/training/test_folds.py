@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,22 @@ def test_the_network_for_blocks_of_files_is_tested_apart_and_decides_nothing(tmp
     assert (last.epochs, last.start) == (4, "t000-fold0")
     predicted = folds.with_roles(pd.DataFrame({"fit": ["t000-final", "t000-blocks"], "role": ["test", "test"]}))
     assert predicted["role"].tolist() == ["test", "blocks"]
+
+
+def test_repeats_are_the_same_fits_from_other_seeds_and_leave_the_final_network_alone(tmp_path: Path) -> None:
+    three = replace(recipe(KFold(folds=2), Final()), train=Train(epochs=9, patience=2, repeats=3))
+    plans = folds.fold_plans(three, SPLITS, with_test=True)
+    assert list(plans) == [f"t000-fold{fold}{end}" for end in ("", "-seed2", "-seed3") for fold in (0, 1)]
+    assert len({plan.seed for plan in plans.values()}) == 6
+    assert plans["t000-fold1-seed3"].predict == ("out_of_fold",)
+    once = folds.fold_plans(recipe(KFold(folds=2), Final()), SPLITS, with_test=True)
+    assert {name: plans[name] for name in once} == once
+    run = RunFolder(tmp_path)
+    for name in plans:
+        found = {"best_epoch": 90, "best_loss": 0.1} if "seed" in name else {"best_epoch": 4, "best_loss": 0.5}
+        runfolder.write_json(run.fit(name).done, found)
+    assert folds.final_plan(three, Final(), run, list(plans), with_test=True).epochs == 4
+    rows = pd.DataFrame({"fit": list(plans), "role": "out_of_fold"})
+    assert list(folds.with_roles(rows)["role"]) == [
+        f"out_of_fold{end}" for end in ("", ", seed 2", ", seed 3") for _ in (0, 1)
+    ]

@@ -189,7 +189,7 @@ def _search(begun: Experiment) -> None:
 
 
 def _fits(begun: Experiment) -> list[str]:
-    """Train the folds, then the final network, which needs to know their best epochs."""
+    """Train the folds, then the final networks, which need to know their best epochs."""
     run, recipe = begun.run, begun.recipe
     table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
     plans = folds.fold_plans(recipe, table, with_test=begun.with_test)
@@ -199,9 +199,9 @@ def _fits(begun: Experiment) -> list[str]:
     _train(begun, plans)
     if recipe.final is None:
         return list(plans)
-    last = folds.final_plan(recipe, recipe.final, run, list(plans), with_test=begun.with_test)
-    _train(begun, {folds.fit_name(folds.FINAL): last})
-    return [*plans, folds.fit_name(folds.FINAL)]
+    last = folds.final_plans(recipe, recipe.final, run, list(plans), with_test=begun.with_test)
+    _train(begun, last)
+    return [*plans, *last]
 
 
 def _train(begun: Experiment, plans: dict[str, folds.FitPlan]) -> None:

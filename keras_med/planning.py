@@ -29,6 +29,7 @@ class Plan:
 
     prepared_bytes: of the arrays in the cache, at most (16 bits a value).
     seconds_a_file: to decode, hash and resize one, median of a few.
+    repeats: networks of each fold, a seed each.
     fits: rows and steps an epoch of each fold.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     workers: int
     epochs: int
     batch_size: int
+    repeats: int
     fits: dict[str, dict[str, int]]
 
     @property
@@ -55,13 +57,14 @@ class Plan:
 
     def lines(self) -> list[str]:
         """Return the plan for a reader."""
+        seeds = f" of {self.repeats} seeds each" if self.repeats > 1 else ""
         rate = f"{1000 * self.seconds_a_file:.1f} ms a file, measured on {_TIMED}"
         shown = [
             f"examples       {self.examples} labelled, {self.unlabelled} unlabelled, {self.excluded} left out",
             f"to read        {_size(self.bytes_to_read)}; {rate}",
             f"preparing      about {self.prepare_seconds:.0f} s with {self.workers} workers",
             f"prepared       at most {_size(self.prepared_bytes)}; {_size(self.free_bytes)} are free",
-            f"fits           {len(self.fits)}, at most {self.epochs} epochs each, batches of {self.batch_size}",
+            f"fits           {len(self.fits)}{seeds}, at most {self.epochs} epochs each, batches of {self.batch_size}",
         ]
         for name, fit in self.fits.items():
             places = ", ".join(f"{fit[place]} {place}" for place in fit if place != "steps" and fit[place])
@@ -106,6 +109,7 @@ def estimate(table: pd.DataFrame, splits: pd.DataFrame, recipe: Recipe, cache: P
         workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         epochs=recipe.train.epochs,
         batch_size=batch,
+        repeats=recipe.train.repeats,
         fits=fits,
     )
 

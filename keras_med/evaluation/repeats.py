@@ -28,6 +28,8 @@ def repeated(
 ) -> dict[str, Any] | None:
     """Give the mean of each metric over the networks that predicted a place; None where there is one alone.
 
+    Each network calls a case positive from 0.5 on: a threshold belongs to the one that it was chosen for.
+
     Args:
         predictions: of all fits; roles are `place`, and `place, seed 2` and so on.
         place: test or out_of_fold.
@@ -42,7 +44,7 @@ def repeated(
     for name, figure in figures.items():
         values = np.array([one.values[name] for one in each])
         figure["deviation"] = float(values.std(ddof=1)) if np.isfinite(values).all() else None
-    return {"place": place, "count": len(roles), "figures": figures}
+    return {"count": len(roles), "figures": figures}
 
 
 def _mean_of(each: Sequence[Described]) -> Described:

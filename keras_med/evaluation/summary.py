@@ -78,10 +78,19 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         "constant": constant,
         "verdict": {"name": judged.name, "sentence": judged.sentence, "figures": judged.figures},
         "folds": fold_figures(predictions, scoring),
-        "repeats": repeated(
-            predictions, place, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes
-        ),
+        "repeats": _repeats(predictions, list(splits), scoring),
     }
+
+
+def _repeats(predictions: pd.DataFrame, places: Sequence[str], scoring: Scoring) -> dict[str, Any]:
+    """Return the mean over networks of several seeds for each part that several have predicted."""
+    found = {
+        place: repeated(
+            predictions, place, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes
+        )
+        for place in places
+    }
+    return {place: figures for place, figures in found.items() if figures is not None}
 
 
 def headline_role(predictions: pd.DataFrame) -> str | None:

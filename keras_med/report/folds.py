@@ -28,21 +28,20 @@ def fold_table(contents: Contents) -> dict[str, Any]:
 
 def repeat_sentences(metrics: dict[str, Any]) -> list[str]:
     """Say what networks of several seeds have in the mean: the headline, and the accuracy of a classifier."""
-    told = metrics.get("repeats")
-    if not told:
-        return []
-    figures, names = told["figures"], (metrics["headline"]["metric"], "accuracy")
-    return [_repeat(told, name, figures[name]) for name in names if name in figures]
+    told, headline = metrics.get("repeats") or {}, str((metrics.get("headline") or {}).get("metric"))
+    return [
+        _repeat(place, found["count"], name, found["figures"][name])
+        for place, found in told.items()
+        for name in (headline, "accuracy")
+        if name in found["figures"]
+    ]
 
 
-def _repeat(told: dict[str, Any], metric: str, figure: dict[str, Any]) -> str:
+def _repeat(place: str, count: int, metric: str, figure: dict[str, Any]) -> str:
     unit = str(figure["unit"] or "")
     spread = f", ± {number(figure['deviation'], unit)} between them" if finite(figure["deviation"]) else ""
     value = f"{number(figure['value'], unit)} {unit}".strip()
-    return (
-        f"{split_name(told['place'])}, mean of {told['count']} seeds: {metric_name(metric)} {value} "
-        f"({interval(figure)}{spread})"
-    )
+    return f"{split_name(place)}, mean of {count} seeds: {metric_name(metric)} {value} ({interval(figure)}{spread})"
 
 
 def _sizes(contents: Contents) -> dict[str, int]:

@@ -57,7 +57,7 @@ def fit_name(fold: str) -> str:
 
 
 def repeat_of(fit: str) -> int:
-    """Tell the which of its division's networks a fit is, by its name; the first is 1."""
+    """Tell by a fit's name which of its division's networks it is; the first is 1."""
     _, _, number = fit.partition(_REPEAT)
     return int(number) if number else 1
 
@@ -101,10 +101,13 @@ def _repeats(recipe: Recipe, plans: Mapping[str, FitPlan]) -> dict[str, FitPlan]
     repeated = {}
     for number in range(2, recipe.train.repeats + 1):
         for name, plan in plans.items():
-            places = tuple(place for place in plan.predict if place in ("test", "out_of_fold"))
             own = seed_for(recipe.seed, f"fit {plan.fold} seed {number}")
-            repeated[f"{name}{_REPEAT}{number}"] = replace(plan, predict=places, seed=own)
+            repeated[f"{name}{_REPEAT}{number}"] = replace(plan, predict=_scored(plan), seed=own)
     return repeated
+
+
+def _scored(plan: FitPlan) -> tuple[str, ...]:
+    return tuple(place for place in plan.predict if place in ("test", "out_of_fold")) or ("validation",)
 
 
 def with_roles(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -121,9 +124,22 @@ def _watched(recipe: Recipe, places: set[str]) -> str:
     return "validation" if "validation" in places else "out_of_fold"
 
 
-def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
-    """Return the final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
-    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in _own(folds)}
+def final_plans(
+    recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool
+) -> dict[str, FitPlan]:
+    """Return the plan of the final network, and of one for each further seed, which goes by that seed's folds."""
+    own = _final_plan(recipe, final, run, _of_seed(1, folds), with_test=with_test)
+    plans = {fit_name(FINAL): own}
+    for number in range(2, recipe.train.repeats + 1):
+        plan = _final_plan(recipe, final, run, _of_seed(number, folds), with_test=with_test)
+        seed = seed_for(recipe.seed, f"fit {FINAL} seed {number}")
+        plans[f"{fit_name(FINAL)}{_REPEAT}{number}"] = replace(plan, predict=_scored(plan), seed=seed)
+    return plans
+
+
+def _final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
+    """Return a final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
+    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds}
     epochs = int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median())
     aside = ["calibration"] if final.calibration else []
     best = min(outcomes, key=lambda name: (outcomes[name]["best_loss"], name))
@@ -140,8 +156,8 @@ def final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str
     )
 
 
-def _own(fits: Sequence[str]) -> list[str]:
-    return [name for name in fits if name != fit_name(BLOCKS) and repeat_of(name) == 1]
+def _of_seed(number: int, fits: Sequence[str]) -> list[str]:
+    return [name for name in fits if name != fit_name(BLOCKS) and repeat_of(name) == number]
 
 
 def write_fit(run: RunFolder, name: str, plan: FitPlan, common: Mapping[str, Any]) -> Job:

@@ -34,7 +34,8 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
     if made is not None:
         scoring = made.scoring(scoring)
     labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
-    start = plans[names[-1]].start
+    exported = plans.get(folds.fit_name(folds.exported_fold(recipe) or "none"))
+    start = exported.start if exported else None
     flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
     linear = simple.against_linear(
         scored, index, parts, {name: plan.fold for name, plan in plans.items()}, recipe.image, scoring

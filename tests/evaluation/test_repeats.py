@@ -6,6 +6,7 @@ import pytest
 
 from keras_med.evaluation.repeats import repeated
 from keras_med.evaluation.summary import Scoring, summarise
+from keras_med.report.folds import repeat_sentences
 
 LABELS = np.array([10.0, 20, 30, 40] * 10)
 FIRST = [f"i{number:02}" for number in range(40)]
@@ -21,8 +22,9 @@ def test_the_mean_and_the_deviation_are_those_of_the_networks_figures() -> None:
     rows = pd.concat([table("test", 1), table("test, seed 2", -3), table("test, seed 10", 5), table("validation", 9)])
     found = summarise(rows, {"test": pd.Series([20.0, 30.0])}, Scoring("regression", "years", (), 1))
     assert found["splits"]["test"]["mae"]["value"] == pytest.approx(1)  # the first one's, as without repeats
-    repeats = found["repeats"]
-    assert (repeats["place"], repeats["count"]) == ("test", 3)
+    assert list(found["repeats"]) == ["test"]  # one network alone predicted the validation part
+    repeats = found["repeats"]["test"]
+    assert repeats["count"] == 3
     assert repeats["figures"]["mae"]["value"] == pytest.approx(3)
     assert repeats["figures"]["mae"]["deviation"] == pytest.approx(2)
     assert repeats["figures"]["bias"]["value"] == pytest.approx(1)
@@ -44,3 +46,20 @@ def test_the_interval_is_over_the_same_patients_in_every_network_whatever_the_or
 
 def test_one_network_has_no_mean() -> None:
     assert repeated(table("test", 1), "test", kind="regression", seed=1) is None
+
+
+def test_the_mean_over_the_folds_stands_beside_that_over_the_final_networks() -> None:
+    roles = [("out_of_fold", 2), ("out_of_fold, seed 2", -4), ("test", 1), ("test, seed 2", 3)]
+    rows = pd.concat([table(role, error) for role, error in roles])
+    constants = {"out_of_fold": pd.Series([20.0, 30.0]), "test": pd.Series([20.0, 30.0])}
+    found = summarise(rows, constants, Scoring("regression", "years", (), 1))
+    assert {place: told["figures"]["mae"]["value"] for place, told in found["repeats"].items()} == {
+        "test": pytest.approx(2),
+        "out_of_fold": pytest.approx(3),
+    }
+    told = repeat_sentences(found)
+    assert [sentence.partition(" (")[0] for sentence in told] == [
+        "Test, mean of 2 seeds: Mean absolute error 2.00 years",
+        "Out of fold, mean of 2 seeds: Mean absolute error 3.00 years",
+    ]
+    assert "± 1.41 between them" in told[0]  # the deviation of 1 and 3

@@ -62,7 +62,7 @@ def test_the_final_network_trains_for_the_median_best_epoch(tmp_path: Path, star
         runfolder.write_json(run.fit(f"t000-fold{fold}").done, {"best_epoch": epoch, "best_loss": loss})
     final = Final(start=start)
     names = [f"t000-fold{fold}" for fold in range(3)]
-    plan = folds.final_plan(recipe(KFold(), final), final, run, names, with_test=True)
+    plan = folds.final_plans(recipe(KFold(), final), final, run, names, with_test=True)["t000-final"]
     assert (plan.epochs, plan.patience, plan.keep, plan.start) == (5, None, "last", expected)
     assert plan.predict == ("validation", "unlabelled", "test")
 
@@ -96,13 +96,15 @@ def test_the_network_for_blocks_of_files_is_tested_apart_and_decides_nothing(tmp
     for name, epoch in zip(plans, (3, 5, 90), strict=True):
         runfolder.write_json(run.fit(name).done, {"best_epoch": epoch, "best_loss": 0.1 if epoch == 90 else 0.5})
     final = Final(start="best_fold")
-    last = folds.final_plan(recipe(KFold(), final), final, run, list(plans), with_test=True)
+    last = folds.final_plans(recipe(KFold(), final), final, run, list(plans), with_test=True)["t000-final"]
     assert (last.epochs, last.start) == (4, "t000-fold0")
     predicted = folds.with_roles(pd.DataFrame({"fit": ["t000-final", "t000-blocks"], "role": ["test", "test"]}))
     assert predicted["role"].tolist() == ["test", "blocks"]
 
 
-def test_repeats_are_the_same_fits_from_other_seeds_and_leave_the_final_network_alone(tmp_path: Path) -> None:
+def test_repeats_are_the_same_fits_from_other_seeds_and_so_are_their_final_networks(
+    tmp_path: Path,
+) -> None:
     three = replace(recipe(KFold(folds=2), Final()), train=Train(epochs=9, patience=2, repeats=3))
     plans = folds.fold_plans(three, SPLITS, with_test=True)
     assert list(plans) == [f"t000-fold{fold}{end}" for end in ("", "-seed2", "-seed3") for fold in (0, 1)]
@@ -114,7 +116,12 @@ def test_repeats_are_the_same_fits_from_other_seeds_and_leave_the_final_network_
     for name in plans:
         found = {"best_epoch": 90, "best_loss": 0.1} if "seed" in name else {"best_epoch": 4, "best_loss": 0.5}
         runfolder.write_json(run.fit(name).done, found)
-    assert folds.final_plan(three, Final(), run, list(plans), with_test=True).epochs == 4
+    last = folds.final_plans(three, Final(), run, list(plans), with_test=True)
+    assert [(name, plan.epochs, plan.predict) for name, plan in last.items()] == [
+        ("t000-final", 4, ("validation", "unlabelled", "test")),
+        ("t000-final-seed2", 90, ("test",)),
+        ("t000-final-seed3", 90, ("test",)),
+    ]
     rows = pd.DataFrame({"fit": list(plans), "role": "out_of_fold"})
     assert list(folds.with_roles(rows)["role"]) == [
         f"out_of_fold{end}" for end in ("", ", seed 2", ", seed 3") for _ in (0, 1)

@@ -4,6 +4,7 @@ A tumour is a lump of bright tissue; slices without one hold the same amount of 
 rank, and noise is dosed, without regard to the class. Neighbouring numbers are slices of one head, which no file says.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -36,24 +37,25 @@ def brain_tumor(folder: Path, *, seed: int, heads: int = 50, slices: int = 8) ->
                 name, tumor = f"Image{len(rows) + 1}", bool(ill and place not in clear)
                 regions = cut(head, SHAPE, level=0.5 * place / slices)
                 bright = (lump if tumor else specks)(np.random.default_rng(site), head, SHAPE, radius=radius)
-                picture = _picture(rng, regions, bright)
+                drawn = film(rng, regions, bright)
+                picture = dosed(drawn, size=rng.normal(*_JPEG_BYTES), suffix=".jpg")
                 write_picture(images / f"{name}.jpg", np.dstack([picture] * 3))
                 rows.append({"Image": name, "Class": int(tumor), **measures(picture)})
         pd.DataFrame(rows).to_csv(root / "Brain Tumor.csv", index=False)
 
 
-def _picture(rng: np.random.Generator, regions: Cut, bright: NDArray[np.bool_]) -> Picture:
-    """Draw a slice: black outside, thin bright scalp, dark skull, and the brain's levels dealt by rank."""
+def film(rng: np.random.Generator, regions: Cut, bright: NDArray[np.bool_]) -> Callable[[float], Picture]:
+    """Draw a slice for any dose of noise: black outside, thin bright scalp, dark skull, and the brain dealt by rank."""
     ranks = 0.35 * regions.pattern - 3.0 * regions.ventricles + 3.0 * bright
     noise, levels = white_noise(rng, SHAPE), random_levels(rng, low=25.0, high=235.0)
     outside = np.abs(3.0 * white_noise(rng, SHAPE)) + 150.0 * regions.scalp + 12.0 * regions.skull
 
-    def film(dose: float) -> Picture:
+    def dosed_with(dose: float) -> Picture:
         pixels = outside.copy()
         pixels[regions.brain] = match_levels((ranks + 4.0 * dose * noise)[regions.brain], levels)
         return np.asarray(np.rint(pixels), np.uint8)
 
-    return dosed(film, size=rng.normal(*_JPEG_BYTES), suffix=".jpg")
+    return dosed_with
 
 
 def measures(picture: Picture) -> dict[str, float]:

@@ -21,11 +21,7 @@ def reached(metrics: Values) -> str:
     if not finite(threshold.get("value")):
         return ""
     tested = (metrics.get("splits") or {}).get("test") or {}
-    told = [
-        f"{name} {number(tested[name].get('value'))} ({interval(tested[name])})"
-        for name in ("sensitivity", "specificity")
-        if name in tested
-    ]
+    told = [f"{name} {_cell(tested[name])}" for name in ("sensitivity", "specificity") if name in tested]
     on = f"; on the test {', '.join(told)}" if told else ""
     return f"Threshold {number(threshold['value'])} for a sensitivity of {threshold['target']:g}{on}."
 

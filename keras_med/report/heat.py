@@ -40,9 +40,9 @@ class Heat:
             return []
         said = ["Heat shows what the network's answer came from, on one scale for all pictures; it is no diagnosis."]
         if self.similarity is not None and self.shuffled:
-            told = f"With shuffled weights the rank correlation of heat is {self.similarity:.2f}".replace("-", "\u2212")
-            alike = "so these maps show the pictures more than what was learned" if self.similarity > ALIKE else ""
-            said.append(f"{told}{': ' + alike if alike else ''}.")
+            told = f"Ranks of heat correlate by {self.similarity:.2f} with those of the network with shuffled weights"
+            alike = ": these maps show the pictures more than what was learned" if abs(self.similarity) > ALIKE else ""
+            said.append(f"{told}{alike}.".replace("-", "\u2212"))
         return said
 
 

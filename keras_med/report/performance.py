@@ -50,6 +50,7 @@ def _slider(contents: Contents, found: Scored, points: pd.DataFrame) -> dict[str
         "rows": rows,
         "place": place,
         "start": rows[place],
+        "shown": f"{threshold:.4g}",
         "positive": contents.target.positive,
         "negative": contents.target.classes[0],
         "split": split_name(found.split).lower(),

@@ -98,7 +98,7 @@ def interval(entry: Entry) -> str:
 
 def percent(share: object) -> str:
     """Write a share as whole percent."""
-    return f"{share * 100:.0f}\u00a0%".replace("-", "\u2212") if finite(share) else NOT_AVAILABLE
+    return f"{round(share * 100)}\u00a0%".replace("-", "\u2212") if finite(share) else NOT_AVAILABLE  # -0 is 0
 
 
 def count(value: object) -> str:

@@ -35,7 +35,7 @@ def test_maps_that_shuffled_weights_give_too_are_called_what_they_are() -> None:
     planes = {"a": np.ones((2, 2), np.float32)}
     heat = Heat(planes, {"a": None}, 1.0, planes, similarity=0.9)
     assert "show the pictures more than what was learned" in heat.sentences()[-1]
-    assert heat.sentences()[-1].startswith("With shuffled weights the rank correlation of heat is 0.90")
+    assert "correlate by 0.90 with those of the network with shuffled weights" in heat.sentences()[-1]
     assert "more than what" not in replace(heat, similarity=0.1).sentences()[-1]
     assert NONE.sentences() == []
 

@@ -38,6 +38,7 @@ def test_numbers_have_the_digits_that_can_be_trusted(value: object, unit: str, w
 def test_counts_shares_times_and_intervals() -> None:
     assert count(np.int64(19800)) == "19\u202f800"
     assert percent(0.524) == "52\u00a0%"
+    assert percent(-0.003) == "0\u00a0%"
     assert (duration(62.0), duration(260), duration(7380)) == ("62 s", "4 min", "2 h 03 min")
     assert interval({"low": 7.406, "high": 8.7, "unit": "years"}) == "7.41 to 8.70"
     assert interval({"low": None, "high": 8.7}) == "–"

@@ -80,7 +80,7 @@
     const now = points[slider.value];
     const positive = now.true_positive + now.false_negative, negative = now.false_positive + now.true_negative;
     const whole = { true_positive: positive, false_negative: positive, false_positive: negative, true_negative: negative };
-    document.getElementById("threshold-value").textContent = now.threshold;
+    document.getElementById("threshold-value").textContent = Number(now.threshold.toPrecision(4));
     document.querySelectorAll("[data-cell]").forEach((cell) => {
       const name = cell.dataset.cell, small = document.createElement("small");
       small.textContent = percent(now[name], whole[name]);

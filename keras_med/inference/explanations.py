@@ -22,6 +22,7 @@ from keras_med.training.runtime import Runtime
 
 HEAT = "heat.npy"
 SHUFFLED = "shuffled.npy"
+COMPARED = 4  # cases whose heat is also made with shuffled weights
 
 
 def run_explanations(folder: Path) -> None:
@@ -63,7 +64,7 @@ def explain_cases(folder: Path, given: dict[str, Any]) -> None:
 
 def similarity(planes: np.ndarray, others: np.ndarray) -> float | None:
     """Return the median rank correlation between maps of the same pictures; None where none varies."""
-    pairs = [(one.ravel(), other.ravel()) for one, other in zip(planes, others, strict=True)]
+    pairs = [(one.ravel(), other.ravel()) for one, other in zip(planes, others, strict=False)]
     usable = [pair for pair in pairs if all(np.isfinite(each).all() and np.ptp(each) > 0 for each in pair)]
     if not usable:
         return None
@@ -73,18 +74,20 @@ def similarity(planes: np.ndarray, others: np.ndarray) -> float | None:
 def _explained(
     network: keras.Model, pictures: Any, outputs: list[int], given: dict[str, Any]
 ) -> tuple[np.ndarray, list[int | None], np.ndarray]:
-    """Return one plane of heat a picture, of a volume the hottest slice and its number, and the shuffled network's."""
+    """Return one plane of heat a picture, of a volume the hottest slice and its number; the first also as shuffled."""
     signed, twin = bool(given["signed"]), shuffled(network, seed=int(given["seed"]))
     explainers = {
         output: [Explainer(each, target=output, signed=signed) for each in (network, twin)] for output in set(outputs)
     }
-    planes, slices, others = [], [], []
+    planes, slices, others = list[np.ndarray](), list[int | None](), list[np.ndarray]()
     for picture, output in zip(pictures, outputs, strict=True):
-        heat, other = (explainer.heat(picture)[0] for explainer in explainers[output])
+        heat = explainers[output][0].heat(picture)[0]
         place = int(heat.sum(axis=(0, 1)).argmax()) if heat.ndim == 3 else None
         planes.append(heat if place is None else heat[:, :, place])
-        others.append(other if place is None else other[:, :, place])
         slices.append(place)
+        if len(others) < COMPARED:
+            other = explainers[output][1].heat(picture)[0]
+            others.append(other if place is None else other[:, :, place])
     return np.stack(planes), slices, np.stack(others)
 
 

@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 
 ReportOf = Callable[..., RunFolder]
@@ -91,6 +93,22 @@ def test_the_slider_starts_where_metrics_json_was_scored(report_of: ReportOf, br
         assert page.locator("#threshold-value").inner_text() != "0.5"
         page.locator("#threshold-reset").click()
         assert page.locator("#threshold-value").inner_text() == "0.5"
+
+
+def test_a_threshold_of_the_network_s_own_is_shown_in_four_digits(
+    make_run: Callable[..., RunFolder], browser: Any
+) -> None:
+    run = make_run(kind="binary")
+    chosen = {"value": 0.371234567, "target": 0.9, "positives": 30, "positive_patients": 30, "sentence": "Chosen."}
+    told = json.loads(run.metrics.read_text()) | {"threshold": {**chosen, "fit": "t000-final", "part": "calibration"}}
+    run.metrics.write_text(json.dumps(told))
+    write_report(run)
+    with opened(browser, run) as page:
+        open_everything(page)
+        assert page.locator("#threshold-value").inner_text() == "0.3712"
+        page.locator("#threshold").press("ArrowRight")
+        page.locator("#threshold-reset").click()
+        assert page.locator("#threshold-value").inner_text() == "0.3712"
 
 
 def test_a_table_sorts_by_numbers_with_their_minus_sign(report_of: ReportOf, browser: Any) -> None:

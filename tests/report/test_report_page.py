@@ -25,7 +25,7 @@ def page_of(run: RunFolder) -> str:
 def words_of(run: RunFolder) -> str:
     """The page without its figures, which take most of its time."""
     contents = read(run)
-    return render(contents, scored(contents), {"data": [], "training": [], "performance": []}, None)
+    return render(contents, scored(contents), {"data": [], "training": [], "search": [], "performance": []}, None)
 
 
 @pytest.mark.parametrize("kind", ["regression", "binary", "classes"])

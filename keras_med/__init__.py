@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from keras_med.recipe.model import Model
 from keras_med.recipe.search import Float, Int, Round, Search
+from keras_med.recipe.train import Train
 from keras_med.recipe.words import (
     Augment,
     Binary,
@@ -19,7 +20,6 @@ from keras_med.recipe.words import (
     Recipe,
     Regression,
     Report,
-    Train,
 )
 
 if TYPE_CHECKING:

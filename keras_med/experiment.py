@@ -194,21 +194,23 @@ def _fits(begun: Experiment) -> list[str]:
     table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
     plans = folds.fold_plans(recipe, table, with_test=begun.with_test)
     if not begun.settings["smoke"]:
-        run_jobs([preflight.job(run, recipe, plans, _common(begun))])
+        run_jobs([preflight.job(run, recipe, folds.stages(plans, recipe), _common(begun))])
         preflight.tell(run, say)
-    _train(begun, plans)
+    scored = _train(begun, folds.stages(plans, recipe))
     if recipe.final is None:
-        return list(plans)
-    last = folds.final_plans(recipe, recipe.final, run, list(plans), with_test=begun.with_test)
-    _train(begun, last)
-    return [*plans, *last]
+        return scored
+    last = folds.final_stages(recipe, recipe.final, run, scored, with_test=begun.with_test)
+    return [*scored, *_train(begun, last)]
 
 
-def _train(begun: Experiment, plans: dict[str, folds.FitPlan]) -> None:
-    jobs = [folds.write_fit(begun.run, name, plan, _common(begun)) for name, plan in plans.items()]
-    epochs = {job.folder: plan.epochs for job, plan in zip(jobs, plans.values(), strict=True)}
-    with Counter(f"training {len(jobs)} fits" if len(jobs) > 1 else "training", sum(epochs.values())) as counter:
-        run_jobs(jobs, at_once=begun.fits_at_once, watch=EpochWatch(counter, epochs).see)
+def _train(begun: Experiment, stages: list[dict[str, folds.FitPlan]]) -> list[str]:
+    """Train one stage after the other; return the fits of the last, whose predictions are scored."""
+    for word, plans in zip(("training", "fine-tuning"), stages, strict=False):
+        jobs = [folds.write_fit(begun.run, name, plan, _common(begun)) for name, plan in plans.items()]
+        epochs = {job.folder: plan.epochs for job, plan in zip(jobs, plans.values(), strict=True)}
+        with Counter(f"{word} {len(jobs)} fits" if len(jobs) > 1 else word, sum(epochs.values())) as counter:
+            run_jobs(jobs, at_once=begun.fits_at_once, watch=EpochWatch(counter, epochs).see)
+    return list(stages[-1])
 
 
 def _common(begun: Experiment) -> dict[str, Any]:
@@ -257,11 +259,11 @@ def _submit(begun: Experiment, predictions: pd.DataFrame) -> None:
 def _export(begun: Experiment) -> None:
     """Put the network together and export it; folds without a final network have none to export."""
     run, recipe = begun.run, begun.recipe
-    fold = folds.exported_fold(recipe)
-    if fold is None:
+    fit = folds.exported_fit(recipe)
+    if fit is None:
         say("no model is exported: folds describe a procedure; give the recipe final=Final() to train one")
         return
-    job = folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": folds.fit_name(fold)})
+    job = folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": fit})
     run_jobs([job])
     in_run = begun.settings["demo"] or begun.settings["smoke"]
     classes, found = begun.settings["target"]["classes"] or None, runfolder.read_json(run.metrics)

@@ -13,9 +13,9 @@ Protocol
     validation loss stops falling, cross-entropy. Each training image is also mirrored; validation and test are as they
     are. The weights with the best validation loss are kept. `recipe` (also `resnet18`): 30 epochs, every layer trained.
     `baseline`: two blocks of convolution, batch normalisation and pooling, then the largest value of each of the 16
-    maps; 30 epochs. `vit`: a frozen ViT-B/16 and a new last layer, 10 epochs; its last block is trained as well with
-    `--set model.frozen=until:blocks_11_norm1`. The seed names neither the batch size, nor the baseline's epochs, nor
-    the transformer's size.
+    maps; 30 epochs. `vit`: a frozen ViT-B/16 and a new last layer, 10 epochs (transfer), then its last block with it,
+    10 epochs from 1e-5 (fine-tuning). The seed names neither the batch size, nor the baseline's epochs, nor the
+    transformer's size, nor the layers and the rate of its fine-tuning.
 
     `as_published` mirrors all 1,196 images first and divides the 2,392 into 1,674, 358 and 360, so that the mirrored
     copy of a training image is often in the test.
@@ -91,7 +91,13 @@ resnet18 = Recipe(
 
 recipe = resnet18
 baseline = replace(resnet18, model=Model(baseline_network))
-vit = replace(resnet18, model=Model(vit_network), train=replace(resnet18.train, epochs=10))
+vit = replace(
+    resnet18,
+    model=Model(vit_network),
+    train=replace(
+        resnet18.train, epochs=10, fine_tune_from="blocks_11_norm1", fine_tune_epochs=10, fine_tune_rate=1e-5
+    ),
+)
 
 as_published = replace(
     resnet18,

@@ -1,7 +1,8 @@
 """Settings that are right one by one and contradict each other, refused before anything is read."""
 
 from keras_med.errors import RecipeError
-from keras_med.recipe.words import Final, KFold, Recipe, Regression, Train
+from keras_med.recipe.train import Train
+from keras_med.recipe.words import Final, KFold, Recipe, Regression
 
 _OF_NUMBERS = ("mean_squared_error", "mean_absolute_error", "huber")
 _OF_CLASSES = ("crossentropy", "focal")
@@ -11,6 +12,7 @@ def check_settings(recipe: Recipe) -> None:
     """Refuse settings that contradict each other."""
     _check_loss(recipe)
     _check_rate(recipe.train, recipe.final)
+    _check_stages(recipe.train, recipe.final)
     _check_threshold(recipe)
 
 
@@ -41,6 +43,17 @@ def _check_rate(train: Train, final: Final | None) -> None:
     if train.warmup and (train.restarts or train.schedule == "plateau"):
         other = "train.restarts" if train.restarts else 'train.schedule="plateau"'
         raise RecipeError(f"train.warmup does not go with {other}.", remedy="--set train.warmup=0")
+
+
+def _check_stages(train: Train, final: Final | None) -> None:
+    if train.fine_tune_from is None:
+        return
+    if train.warmup >= train.fine_tune_epochs:
+        what = f"train.warmup={train.warmup} leaves none of the {train.fine_tune_epochs} epochs of the second stage."
+        raise RecipeError(what, remedy=f"--set train.fine_tune_epochs={10 * train.warmup}")
+    if final is not None and final.start != "new":
+        what = "A final network that starts from a fold's weights has no frozen part to fine-tune from."
+        raise RecipeError(what, remedy="--set final.start=new, or train.fine_tune_from=none")
 
 
 def _check_threshold(recipe: Recipe) -> None:

@@ -137,6 +137,7 @@ def _smoked(recipe: Recipe) -> Recipe:
     """Return the recipe with one short epoch, small batches, two folds and two trials."""
     recipe = changed(changed(recipe, "train.epochs", 1), "train.warmup", 0)
     recipe = changed(recipe, "train.repeats", min(2, recipe.train.repeats))
+    recipe = changed(recipe, "train.fine_tune_epochs", 1)
     recipe = changed(recipe, "train.batch_size", min(8, recipe.train.batch_size))
     if (search := recipe.search) is not None:
         recipe = changed(changed(recipe, "search.trials", 2), "search.repeats", 1)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -37,16 +37,26 @@ class Target:
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit's curves, what it was to do, and what it ended with."""
+    """One fit's curves, what it was to do, and what it ended with.
+
+    Attributes:
+        before: epochs of the first stage that it goes on after.
+    """
 
     name: str
     history: pd.DataFrame
     plan: dict[str, Any]
     done: dict[str, Any]
+    before: int = 0
 
     @property
     def final(self) -> bool:
-        return self.name.endswith("final")
+        return str(self.plan.get("head") or self.name).endswith("final")
+
+    @property
+    def stage(self) -> int:
+        """The stage of its training: the second, if it goes on with the head of another fit."""
+        return 2 if self.plan.get("head") else 1
 
     @property
     def kept_epoch(self) -> int | None:
@@ -199,4 +209,6 @@ def _fits(run: RunFolder, absent: list[str]) -> tuple[Fit, ...]:
             found.append(Fit(folder.name, history, plan, _quiet(fit.done, read_json, nothing)))
     if not found:
         absent.append("No fit has a history.csv: learning curves cannot be drawn.")
+    epochs = {fit.name: len(fit.history) for fit in found}
+    found = [replace(fit, before=epochs.get(str(fit.plan.get("head")), 0)) for fit in found]
     return tuple(sorted(found, key=lambda fit: (fit.final, fit.name)))

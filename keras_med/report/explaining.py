@@ -24,8 +24,8 @@ def explain(run: RunFolder, recipe: Recipe, common: Mapping[str, Any], say: Call
     Args:
         common: what stands in every job's settings.
     """
-    fold = folds.exported_fold(recipe)
-    cases = cases_of(read(run), folds.fit_name(fold)) if fold and recipe.report.heat else {}
+    fit = folds.exported_fit(recipe)
+    cases = cases_of(read(run), fit) if fit and recipe.report.heat else {}
     if not cases:
         return
     settings = {**common, "cases": cases, "signed": recipe.target.kind != "regression", "seed": recipe.seed}

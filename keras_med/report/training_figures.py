@@ -41,27 +41,36 @@ def _curves(fits: tuple[Fit, ...], metric: str) -> Drawing:
         figure,
         f"curves_{metric}",
         caption=f"{_name(metric)} of {several(len(fits), 'fit')}, training and validation. A dot marks the epoch whose "
-        "weights were kept.",
+        f"weights were kept.{_staged(fits)}",
         alt=f"Learning curves ({_name(metric).lower()}). {_told(fits, metric)}",
         data=data,
     )
 
 
+def _staged(fits: tuple[Fit, ...]) -> str:
+    if not any(fit.stage > 1 for fit in fits):
+        return ""
+    return " The second stage, with frozen layers set free, stands after the first, whose kept weights it began with."
+
+
 def _one_fit(axes, fit: Fit, metric: str) -> pd.DataFrame:  # type: ignore[no-untyped-def]  # matplotlib has no types here
     colour = SECOND if fit.final else ACCENT
     epochs = fit.history["epoch"].to_numpy()
+    places = fit.before + epochs
     parts = []
     for role, column, style in (("training", metric, (0, (3, 2))), ("validation", f"validation_{metric}", "-")):
         if column not in fit.history:
             continue
         values = pd.to_numeric(fit.history[column], errors="coerce").to_numpy(dtype=np.float64)
         axes.plot(
-            epochs, values, color=colour, linestyle=style, alpha=0.9 if role == "validation" else 0.5, linewidth=1.3
+            places, values, color=colour, linestyle=style, alpha=0.9 if role == "validation" else 0.5, linewidth=1.3
         )
-        parts.append(pd.DataFrame({"fit": fit.name, "epoch": epochs, "part": role, "value": values}))
+        parts.append(
+            pd.DataFrame({"fit": fit.name, "stage": fit.stage, "epoch": epochs, "part": role, "value": values})
+        )
         kept = fit.kept_epoch
-        if role == "validation" and kept in epochs:
-            axes.plot([kept], values[epochs == kept], "o", color=colour, markersize=4.5, zorder=3)
+        if role == "validation" and kept is not None and kept in epochs:
+            axes.plot([fit.before + kept], values[epochs == kept], "o", color=colour, markersize=4.5, zorder=3)
     return pd.concat(parts, ignore_index=True)
 
 

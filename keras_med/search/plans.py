@@ -10,6 +10,7 @@ from keras_med.recipe.search import Search
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.search.oracles import Asked
+from keras_med.training import folds
 from keras_med.training.folds import FitPlan
 
 _OF_THE_FROZEN_PART = ("model.", "augment.", "train.views")
@@ -36,8 +37,8 @@ def features_name(changes: Mapping[str, Any]) -> str:
     return f"features-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def plans_of(one: Asked, recipe: Recipe, search: Search) -> dict[str, FitPlan]:
-    """Return the plan of each fit under its name.
+def plans_of(one: Asked, recipe: Recipe, search: Search) -> list[dict[str, FitPlan]]:
+    """Return the plan of each fit under its name, one stage after the other.
 
     Args:
         recipe: the trial's own, with epochs and examples of this round.
@@ -58,4 +59,4 @@ def plans_of(one: Asked, recipe: Recipe, search: Search) -> dict[str, FitPlan]:
                 seed=seed_for(recipe.seed, f"search {fold} {repeat}"),
                 examples=recipe.train.examples,
             )
-    return made
+    return folds.stages(made, recipe)

@@ -7,6 +7,7 @@ must ask for the same again; fits of a batch that was not told are folders like 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from keras_med.search.oracles import Asked, Asker
 from keras_med.search.ranking import Figures
 from keras_med.terminal import Counter, say
 from keras_med.training import folds, frozen_pass
+from keras_med.training.folds import FitPlan
 from keras_med.training.watching import EpochWatch
 
 _SAME_FAILURES = 3
@@ -96,7 +98,7 @@ def _check_same(batch: Sequence[Entry], asked: Sequence[Asked], run: RunFolder) 
 def _tried(place: Searching, asked: Sequence[Asked]) -> list[Entry]:
     """Train a batch of trials and return their entries, in the order in which they were asked for."""
     failures = Failures()
-    jobs: dict[str, list[Job]] = {one.trial: [] for one in asked}
+    jobs: dict[str, list[list[Job]]] = {one.trial: [[]] for one in asked}
     epochs: dict[Path, int] = {}
     for one in asked:
         try:
@@ -104,13 +106,18 @@ def _tried(place: Searching, asked: Sequence[Asked]) -> list[Entry]:
         except UserError as error:
             failures.note(one.trial, error)
             continue
-        jobs[one.trial] = list(made)
-        epochs |= {job.folder: most for job, most in made.items()}
-        failures.own(one.trial, made)
-    fits = [job for each in jobs.values() for job in each]
-    with Counter(f"search, {len(fits)} fits", sum(epochs.values())) as counter:
-        run_jobs(fits, at_once=place.at_once, watch=EpochWatch(counter, epochs).see, failed=failures.see)
-    found = {one.trial: _figures(place, one, jobs[one.trial], failures) for one in asked}
+        jobs[one.trial] = [list(stage) for stage in made]
+        for stage in made:
+            epochs |= {job.folder: most for job, most in stage.items()}
+            failures.own(one.trial, stage)
+    with Counter(f"search, {len(epochs)} fits", sum(epochs.values())) as counter:
+        watch = EpochWatch(counter, epochs).see
+        for number in range(max(map(len, jobs.values()))):  # of two stages, the second needs what the first left
+            fits = [
+                job for one, stages in jobs.items() if one not in failures.why for job in chain(*stages[number:][:1])
+            ]
+            run_jobs(fits, at_once=place.at_once, watch=watch, failed=failures.see)
+    found = {one.trial: _figures(place, one, jobs[one.trial][-1], failures) for one in asked}
     order = ranking.order(found, place.metrics)
     entries = [_entry(place, one, jobs[one.trial], found[one.trial], order, failures) for one in asked]
     for entry in sorted(entries, key=lambda each: each["rank"]):
@@ -118,23 +125,25 @@ def _tried(place: Searching, asked: Sequence[Asked]) -> list[Entry]:
     return entries
 
 
-def _jobs(place: Searching, one: Asked, failures: "Failures") -> dict[Job, int]:
-    """Write the folders of a trial's fits, after the frozen part that they rest on; return their most epochs."""
+def _jobs(place: Searching, one: Asked, failures: "Failures") -> list[dict[Job, int]]:
+    """Write the folders of a trial's fits, after the frozen part that they rest on; return each stage's most epochs."""
     tried = plans.changes_of(one, place.search, smoke=place.smoke)
     recipe = candidate(place.recipe, tried)
     features = plans.features_name(one.changes)
     settings = {**place.common, "changes": tried, "features": features}
     job = frozen_pass.job(place.run, features, settings, place.fold)
     run_jobs([job])
-    jobs = {}
-    for name, plan in plans.plans_of(one, recipe, place.search).items():
-        made = folds.write_fit(place.run, name, plan, settings)
-        before = runfolder.read_json(place.run.fit(name).settings)["changes"]
-        if before != _plain(tried):
-            what = f"{name} was begun with {before}; now it is to try {_plain(tried)}."
-            raise RunFailed(what, where=str(made.folder), remedy="Start a new run.")
-        jobs[made] = plan.epochs
-    return jobs
+    stages = plans.plans_of(one, recipe, place.search)
+    return [{_written(place, name, plan, settings): plan.epochs for name, plan in stage.items()} for stage in stages]
+
+
+def _written(place: Searching, name: str, plan: FitPlan, settings: Mapping[str, Any]) -> Job:
+    made, tried = folds.write_fit(place.run, name, plan, settings), _plain(settings["changes"])
+    before = runfolder.read_json(place.run.fit(name).settings)["changes"]
+    if before != tried:
+        what = f"{name} was begun with {before}; now it is to try {tried}."
+        raise RunFailed(what, where=str(made.folder), remedy="Start a new run.")
+    return made
 
 
 def _figures(place: Searching, one: Asked, jobs: Sequence[Job], failures: "Failures") -> Figures | None:
@@ -155,7 +164,12 @@ def predictions(run: RunFolder, fits: Sequence[str]) -> pd.DataFrame:
 
 
 def _entry(
-    place: Searching, one: Asked, jobs: Sequence[Job], found: Figures | None, order: list[str], failures: "Failures"
+    place: Searching,
+    one: Asked,
+    stages: Sequence[Sequence[Job]],
+    found: Figures | None,
+    order: list[str],
+    failures: "Failures",
 ) -> Entry:
     rank = order.index(one.trial) + 1
     entry: Entry = {
@@ -163,7 +177,7 @@ def _entry(
         "round": one.round,
         "changes": _plain(one.changes),
         "epochs": plans.changes_of(one, place.search, smoke=place.smoke).get("train.epochs"),
-        "fits": [job.folder.name for job in jobs],
+        "fits": [job.folder.name for job in stages[-1]],
         "status": "done" if found else "failed",
         "why": failures.why.get(one.trial, ""),
         "rank": rank,
@@ -172,7 +186,7 @@ def _entry(
         "seconds": None,
     }
     if found is not None:
-        done = [runfolder.read_json(job.folder / "done.json")["seconds"] for job in jobs]
+        done = [runfolder.read_json(job.folder / "done.json")["seconds"] for job in chain(*stages)]
         score = float(rank) if place.ranked else found.values[place.metrics[0]]
         entry |= {"score": score, "figures": asdict(found), "seconds": round(sum(done), 3)}
     return entry

@@ -17,6 +17,7 @@ from keras_med.training import network, runtime
 from keras_med.training.examples import encoded, image_rows
 from keras_med.training.features import Features, job_of
 from keras_med.training.fit import prediction_columns, recipe_of
+from keras_med.training.folds import read_plan
 from keras_med.training.frozen import split_frozen
 from keras_med.training.runtime import Runtime
 
@@ -31,7 +32,7 @@ def run_assembly(folder: Path) -> None:
     recipe = recipe_of(job)
     runtime.start(Runtime(**given["runtime"]), given["weights_seed"])
     fit = job.run.fit(given["fit"])
-    features = Features.of(job_of(job))
+    features = None if read_plan(fit.path).head else Features.of(job_of(job))  # the second stage saves the whole
     model = keras.models.load_model(fit.best, compile=False)
     if features is not None:
         model = _joined(model, fit, recipe, given, features)

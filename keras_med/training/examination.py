@@ -1,6 +1,5 @@
 """The preflight job: a network and a few training examples to what would make hours of training useless."""
 
-import itertools
 import time
 import warnings
 from dataclasses import asdict, dataclass, field
@@ -11,16 +10,16 @@ import keras
 import numpy as np
 
 from keras_med import runfolder
-from keras_med.data import pipeline
 from keras_med.data.identifiers import label_text
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import losses, network, runtime
+from keras_med.training import losses, network, runtime, speed
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features, job_of
 from keras_med.training.fit import build_model, recipe_of, steps_of_epoch, take_prefix
 from keras_med.training.folds import read_plan
 from keras_med.training.runtime import Runtime
+from keras_med.training.speed import Speed
 
 _SAMPLE = 64
 _BATCH = 8
@@ -28,8 +27,9 @@ _FIRST_LOSS = 4.0  # times the loss of a guess, above which the first one is tol
 _SPREAD = 1e-3  # of logits, or of numbers in deviations of the labels, below which all answers are one
 _LEARNED = 0.5  # of its first loss, below which a batch counts as learned
 _RATES = (1e-3, 1e-2, 1e-4)
-_SECONDS = 6.0  # for each rate, and for the speed
+_SECONDS = 6.0  # for each rate
 _STEPS = 300  # that a rate has; a batch that was not learned in fewer means nothing
+_STAGES = ("", " in the second stage")
 _LONGEST_WAIT = 0.5  # of the time, above which training waits for its images
 
 
@@ -91,12 +91,11 @@ def run_preflight(folder: Path) -> None:
     sample = _sample(Examples(job.run, plan.fold, recipe), examples)
     examine(found, trained, sample, recipe, examples.label_scale(), backbones)
     found.add(_classes(found, recipe, examples))
-    seconds = _speed(found, trained, examples, recipe, plan.seed) if found.checks == [] else None
-    if seconds is not None:
-        found.lines.append(
-            f"{seconds:.3g} s a step, so at most about {timedelta(seconds=round(seconds * given['steps']))} of training"
-        )
-    checks = [asdict(check) for check in found.checks]
+    speeds = [speed.measured(trained, examples, recipe, plan.seed)] if not found.checks else []
+    if speeds and recipe.train.fine_tune_from is not None:
+        speeds.append(speed.of_second_stage(job, plan, recipe))
+    _ahead(found, speeds, given["steps"])
+    checks, seconds = [asdict(check) for check in found.checks], speeds[0].both if speeds else None
     runfolder.write_json(job.done, {"checks": checks, "lines": found.lines, "seconds_a_step": seconds})
 
 
@@ -272,24 +271,15 @@ def _classes(found: Found, recipe: Recipe, examples: Examples) -> Check | None:
     return Check("classes", "red", what, "Compare the labels of the table with the recipe's target.")
 
 
-def _speed(found: Found, trained: keras.Model, examples: Examples, recipe: Recipe, seed: int) -> float:
-    """Train a few steps through the whole pipeline; return the seconds of one, the wait for its images included."""
-    rows, batch = examples.rows("train"), recipe.train.batch_size
-    batches = pipeline.training(rows, batch, range(1), seed, changes=recipe.augment).as_numpy_iterator()
-    waits, steps = [], []
-    deadline = time.monotonic() + _SECONDS
-    for number in itertools.count():
-        started = time.perf_counter()
-        given = next(batches, None)
-        read = time.perf_counter()
-        if given is None or (number > 1 and time.monotonic() > deadline):
-            break
-        trained.train_on_batch(*given)
-        waits.append(read - started)
-        steps.append(time.perf_counter() - read)
-    wait, step = (float(np.median(times[1:] or times)) for times in (waits, steps))  # the first step is compiled
-    found.add(_waiting(wait, step))
-    return wait + step
+def _ahead(found: Found, speeds: list[Speed], steps: list[int]) -> None:
+    """Say how long training takes at most, and whether it waits for its images."""
+    if not speeds:
+        return
+    told = " and ".join(f"{each.both:.3g} s a step{stage}" for each, stage in zip(speeds, _STAGES, strict=False))
+    seconds = sum(each.both * count for each, count in zip(speeds, steps, strict=True))
+    found.lines.append(f"{told}, so at most about {timedelta(seconds=round(seconds))} of training")
+    slowest = max(speeds, key=lambda each: each.both)
+    found.add(_waiting(slowest.wait, slowest.step))
 
 
 def _waiting(wait: float, step: float) -> Check | None:

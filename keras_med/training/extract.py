@@ -23,7 +23,7 @@ from keras_med.models import calibration, weights
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
-from keras_med.training import features, network, rest, runtime
+from keras_med.training import features, network, rest, runtime, tuning
 from keras_med.training.examples import Examples, encoded, image_rows
 from keras_med.training.fit import recipe_of
 from keras_med.training.frozen import graph_hash, split_frozen
@@ -44,6 +44,8 @@ def run_extraction(folder: Path) -> None:
     runtime.start(machine, given["weights_seed"])
     with weights.policy(given["weights"], allow_random=given["demo"], seed=given["weights_seed"]) as record:
         model = network.build(recipe, network.LabelScale())
+    if recipe.train.fine_tune_from is not None:
+        tuning.check(model, recipe.train.fine_tune_from)
     used = [{"backbone": one.backbone, "file": Path(one.file).name, "sha256": one.sha256} for one in record.used]
     parts = split_frozen(model)
     outcome: dict[str, Any] = {"weights": used, "random": record.any_random, "folder": None}

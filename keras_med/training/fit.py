@@ -17,7 +17,7 @@ from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime
+from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime, tuning
 from keras_med.training.checkpoint import State
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features, job_of, prefix_weights
@@ -34,14 +34,17 @@ def run_fit(folder: Path) -> None:
     fit = FitFolder(folder)
     given = runfolder.read_json(fit.settings)
     plan = read_plan(folder)
-    recipe = recipe_of(fit)
+    recipe = tuning.of_stage(recipe_of(fit), plan)
     machine = Runtime(**given["runtime"])
     runtime.start(machine, plan.seed)
-    features = Features.of(job_of(fit))
+    features = None if plan.head else Features.of(job_of(fit))
     examples = Examples(fit.run, plan.fold, recipe, features, most=plan.examples)
     with runtime.scope(machine) as replicas:
         model = build_model(recipe, examples, given, features)
-        take_prefix(model, job_of(fit))
+        if plan.head:
+            tuning.begin(model, recipe, fit.run.fit(plan.head), job_of(fit))
+        else:
+            take_prefix(model, job_of(fit))
         trained = network.trained_on(model)
         steps = steps_of_epoch(examples, plan, recipe)
         trained.compile(
@@ -57,7 +60,7 @@ def run_fit(folder: Path) -> None:
         averages.take(trained)
     runfolder.write_atomically(fit.best, lambda file: model.save(file))
     runfolder.write_csv(fit.predictions, _predictions(model, examples, plan, recipe, fit))
-    _finish(fit, state, examples, time.monotonic() - started)
+    _finish(fit, state, examples, trained, time.monotonic() - started)
 
 
 def recipe_of(fit: FitFolder) -> Recipe:
@@ -170,7 +173,7 @@ def _batch(recipe: Recipe) -> int:
     return min(_LARGEST_BATCH, 2 * recipe.train.batch_size)
 
 
-def _finish(fit: FitFolder, state: State, examples: Examples, seconds: float) -> None:
+def _finish(fit: FitFolder, state: State, examples: Examples, trained: keras.Model, seconds: float) -> None:
     scale = examples.label_scale()
     outcome = {
         "epochs": state.epoch,
@@ -179,6 +182,7 @@ def _finish(fit: FitFolder, state: State, examples: Examples, seconds: float) ->
         "label_mean": scale.mean,
         "label_deviation": scale.deviation,
         "train": len(examples.table("train")),
+        "trained_parameters": int(sum(np.prod(variable.shape) for variable in trained.trainable_variables)),
         "seconds": round(sum(row["seconds"] for row in state.history), 3),
         "wall_seconds": round(seconds, 3),
     }

@@ -23,6 +23,7 @@ RUN_PROBE = "keras_med.training.runtime:probe"
 TRIAL = "t000"
 FINAL = "final"
 _REPEAT = "-seed"
+_TUNED = "-tuned"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class FitPlan:
     start: a fit whose best weights this one starts from.
     seed: of initial weights, dropout and the order of examples.
     examples: most training examples; None for all.
+    head: the fit of the first stage that this one goes on with, on images and with layers set free; None in that stage.
     """
 
     fold: str
@@ -49,6 +51,7 @@ class FitPlan:
     seed: int
     start: str | None = None
     examples: int | None = None
+    head: str | None = None
 
 
 def fit_name(fold: str) -> str:
@@ -58,7 +61,7 @@ def fit_name(fold: str) -> str:
 
 def repeat_of(fit: str) -> int:
     """Tell by a fit's name which of its division's networks it is; the first is 1."""
-    _, _, number = fit.partition(_REPEAT)
+    _, _, number = fit.removesuffix(_TUNED).partition(_REPEAT)
     return int(number) if number else 1
 
 
@@ -67,6 +70,42 @@ def exported_fold(recipe: Recipe) -> str | None:
     if recipe.final is not None:
         return FINAL
     return None if isinstance(recipe.split, KFold) else "0"
+
+
+def exported_fit(recipe: Recipe) -> str | None:
+    """Return the name of the fit whose network is exported: of two stages, the second."""
+    fold = exported_fold(recipe)
+    if fold is None:
+        return None
+    return fit_name(fold) + (_TUNED if recipe.train.fine_tune_from else "")
+
+
+def stages(plans: Mapping[str, FitPlan], recipe: Recipe) -> list[dict[str, FitPlan]]:
+    """Return the plans of one stage after the other; what is predicted is predicted by the last."""
+    if recipe.train.fine_tune_from is None:
+        return [dict(plans)]
+    epochs, tuned = recipe.train.fine_tune_epochs, {}
+    for name, plan in plans.items():
+        own = seed_for(plan.seed, "fine-tuning")
+        tuned[name + _TUNED] = replace(plan, head=name, start=None, epochs=epochs, seed=own)
+    return [{name: replace(plan, predict=()) for name, plan in plans.items()}, tuned]
+
+
+def final_stages(
+    recipe: Recipe, final: Final, run: RunFolder, scored: Sequence[str], *, with_test: bool
+) -> list[dict[str, FitPlan]]:
+    """Return the final networks' plans; in each stage they train for the folds' median best epoch.
+
+    Args:
+        scored: the folds' fits of the last stage.
+    """
+    first = [name.removesuffix(_TUNED) for name in scored]
+    one, *second = stages(final_plans(recipe, final, run, first, with_test=with_test), recipe)
+    for plans in second:
+        for name, plan in plans.items():
+            own = _outcomes(run, _of_seed(repeat_of(name), scored))
+            plans[name] = replace(plan, epochs=_usual_epochs(own))
+    return [one, *second]
 
 
 def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict[str, FitPlan]:
@@ -114,7 +153,9 @@ def with_roles(predictions: pd.DataFrame) -> pd.DataFrame:
     """Tell the predictions of repeated networks, and of the one for blocks of files, apart from the run's own."""
     number = predictions["fit"].map(repeat_of)
     named = [role if at == 1 else role_of(role, at) for role, at in zip(predictions["role"], number, strict=True)]
-    role = pd.Series(named, index=predictions.index).mask(predictions["fit"] == fit_name(BLOCKS), BLOCKS)
+    role = pd.Series(named, index=predictions.index).mask(
+        predictions["fit"].str.removesuffix(_TUNED) == fit_name(BLOCKS), BLOCKS
+    )
     return predictions.assign(role=role)
 
 
@@ -139,15 +180,14 @@ def final_plans(
 
 def _final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[str], *, with_test: bool) -> FitPlan:
     """Return a final network's plan: the folds' median best epoch, and nothing chosen on what it watches."""
-    outcomes = {name: runfolder.read_json(run.fit(name).done) for name in folds}
-    epochs = int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median())
+    outcomes = _outcomes(run, folds)
     aside = ["calibration"] if final.calibration else []
     best = min(outcomes, key=lambda name: (outcomes[name]["best_loss"], name))
     return FitPlan(
         fold=FINAL,
         validation="validation",
         predict=("validation", *aside, "unlabelled", *(["test"] if with_test else [])),
-        epochs=max(1, epochs),
+        epochs=_usual_epochs(outcomes),
         patience=None,
         keep="last",
         seed=seed_for(recipe.seed, "fit final"),
@@ -157,7 +197,15 @@ def _final_plan(recipe: Recipe, final: Final, run: RunFolder, folds: Sequence[st
 
 
 def _of_seed(number: int, fits: Sequence[str]) -> list[str]:
-    return [name for name in fits if name != fit_name(BLOCKS) and repeat_of(name) == number]
+    return [name for name in fits if name.removesuffix(_TUNED) != fit_name(BLOCKS) and repeat_of(name) == number]
+
+
+def _outcomes(run: RunFolder, fits: Sequence[str]) -> dict[str, dict[str, Any]]:
+    return {name: runfolder.read_json(run.fit(name).done) for name in fits}
+
+
+def _usual_epochs(outcomes: Mapping[str, Mapping[str, Any]]) -> int:
+    return max(1, int(pd.Series([outcome["best_epoch"] for outcome in outcomes.values()]).median()))
 
 
 def write_fit(run: RunFolder, name: str, plan: FitPlan, common: Mapping[str, Any]) -> Job:

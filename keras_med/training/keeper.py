@@ -10,7 +10,7 @@ from keras_med import runfolder
 from keras_med.data import pipeline
 from keras_med.data.pipeline import Rows
 from keras_med.errors import RunFailed
-from keras_med.recipe.words import Train
+from keras_med.recipe.train import Train
 from keras_med.runfolder import FitFolder
 from keras_med.training import averages, checkpoint, losses, schedules
 from keras_med.training.checkpoint import State

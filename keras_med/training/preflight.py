@@ -1,6 +1,6 @@
 """The look at a network before hours of training: its job, and what it found on the screen and in the report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,15 +17,16 @@ RUN_PREFLIGHT = "keras_med.training.examination:run_preflight"
 _NAME = "preflight"
 
 
-def job(run: RunFolder, recipe: Recipe, plans: Mapping[str, FitPlan], common: Mapping[str, Any]) -> Job:
+def job(run: RunFolder, recipe: Recipe, stages: Sequence[Mapping[str, FitPlan]], common: Mapping[str, Any]) -> Job:
     """Write the job that examines the network of the first fit, and that knows how much training is ahead."""
     splits = pd.read_csv(run.splits, usecols=["fold", "split"], dtype=str)
     train = splits.loc[splits["split"] == "train", "fold"].value_counts()
-    steps = sum(plan.epochs * (int(train[plan.fold]) // recipe.train.batch_size) for plan in plans.values())
-    plan = next(iter(plans.values()))
-    if recipe.final is not None:
-        steps += int(steps / len(plans))
-    return folds.write_job(run, _NAME, RUN_PREFLIGHT, {**common, "plan": asdict(plan), "steps": steps})
+    ahead = []
+    for plans in stages:
+        steps = sum(plan.epochs * (int(train[plan.fold]) // recipe.train.batch_size) for plan in plans.values())
+        ahead.append(steps + (int(steps / len(plans)) if recipe.final is not None else 0))
+    plan = next(iter(stages[0].values()))
+    return folds.write_job(run, _NAME, RUN_PREFLIGHT, {**common, "plan": asdict(plan), "steps": ahead})
 
 
 def tell(run: RunFolder, say: Callable[[str], None]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_med.recipe.words import Train
+from keras_med.recipe.train import Train
 
 
 def rate_of_steps(train: Train, steps: int) -> Any:

@@ -34,7 +34,7 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
     if made is not None:
         scoring = made.scoring(scoring)
     labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
-    exported = plans.get(folds.fit_name(folds.exported_fold(recipe) or "none"))
+    exported = plans.get(folds.exported_fit(recipe) or "none")
     start = exported.start if exported else None
     flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
     linear = simple.against_linear(
@@ -57,6 +57,6 @@ def _decision(
     fold = folds.exported_fold(recipe)
     if fold is None:
         return None
-    own = (scored["fit"] == folds.fit_name(fold)) & (scored["role"] == decision.unseen_part(recipe))
+    own = (scored["fit"] == folds.exported_fit(recipe)) & (scored["role"] == decision.unseen_part(recipe))
     priors = decision.changed_priors(index, splits, fold, recipe, scoring)
     return decision.decide(scored[own], scoring, recipe, priors)

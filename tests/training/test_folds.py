@@ -126,3 +126,33 @@ def test_repeats_are_the_same_fits_from_other_seeds_and_so_are_their_final_netwo
     assert list(folds.with_roles(rows)["role"]) == [
         f"out_of_fold{end}" for end in ("", ", seed 2", ", seed 3") for _ in (0, 1)
     ]
+
+
+def test_a_second_stage_follows_every_fit_and_alone_predicts() -> None:
+    plain = recipe(KFold(folds=2), Final())
+    two = replace(plain, train=replace(plain.train, fine_tune_from="all", fine_tune_epochs=4))
+    plans = folds.fold_plans(two, SPLITS, with_test=True)
+    assert folds.stages(plans, plain) == [plans]
+    first, second = folds.stages(plans, two)
+    assert [plan.predict for plan in first.values()] == [(), ()]
+    assert list(second) == ["t000-fold0-tuned", "t000-fold1-tuned"]
+    tuned = second["t000-fold1-tuned"]
+    assert (tuned.head, tuned.epochs, tuned.predict) == ("t000-fold1", 4, ("validation", "out_of_fold"))
+    assert tuned.seed != plans["t000-fold1"].seed
+    assert folds.exported_fit(two) == "t000-final-tuned"
+    assert folds.exported_fit(plain) == "t000-final"
+
+
+def test_the_final_network_has_the_usual_epochs_of_the_folds_in_each_stage(tmp_path: Path) -> None:
+    run, scored = RunFolder(tmp_path), []
+    for fold, epochs in enumerate([(3, 2), (8, 1), (5, 4)]):
+        for ending, epoch in zip(("", "-tuned"), epochs, strict=True):
+            done = {"best_epoch": epoch, "best_loss": 0.1}
+            runfolder.write_json(run.fit(f"t000-fold{fold}{ending}").done, done)
+        scored.append(f"t000-fold{fold}-tuned")
+    plain = recipe(KFold(folds=3), final := Final())
+    two = replace(plain, train=replace(plain.train, fine_tune_from="all"))
+    first, second = folds.final_stages(two, final, run, scored, with_test=True)
+    assert (first["t000-final"].epochs, second["t000-final-tuned"].epochs) == (5, 2)
+    assert (first["t000-final"].keep, second["t000-final-tuned"].keep) == ("last", "last")
+    assert "test" in second["t000-final-tuned"].predict

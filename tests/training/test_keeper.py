@@ -8,7 +8,7 @@ import pytest
 
 from keras_med.data.pipeline import Rows
 from keras_med.errors import RunFailed
-from keras_med.recipe.words import Train
+from keras_med.recipe.train import Train
 from keras_med.runfolder import FitFolder
 from keras_med.training.checkpoint import State
 from keras_med.training.folds import FitPlan

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from keras_med.recipe.words import Train
+from keras_med.recipe.train import Train
 from keras_med.training.schedules import rate_after, rate_of_steps
 
 

@@ -10,9 +10,10 @@ import pandas as pd
 
 from keras_med.data import tables
 from keras_med.data.file_lists import excluded
+from keras_med.data.nearest import with_nearest
 from keras_med.errors import DataError, UserError
 from keras_med.recipe.seeds import seed_for
-from keras_med.recipe.words import Recipe, Regression
+from keras_med.recipe.words import Classes, Recipe, Regression
 
 UNLABELLED = "unlabelled"
 _SMOKE_ROWS = 64
@@ -27,7 +28,7 @@ def read_table(recipe: Recipe, root: Path, *, smoke: bool) -> pd.DataFrame:
     Args:
         smoke: keep a few rows of each label.
     """
-    table = tables.checked(_called(recipe.data.index, root), recipe.target, "index()")
+    table = _labelled(recipe, root)
     table = table.assign(labelled=True)
     left_out = excluded(table)
     if smoke:
@@ -45,6 +46,15 @@ def read_index(path: Path) -> pd.DataFrame:
     """Read index.csv with ids, paths and labels as text, in the order in which it was written."""
     texts = dict.fromkeys(("id", "path", "label", "array", "patient", "group"), str)
     return pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[], low_memory=False)
+
+
+def _labelled(recipe: Recipe, root: Path) -> pd.DataFrame:
+    """Call and check the index; a folder nearby that it would have done with is named."""
+    try:
+        return tables.checked(_called(recipe.data.index, root), recipe.target, "index()")
+    except DataError as error:
+        names = recipe.target.names if isinstance(recipe.target, Classes) else ()
+        raise with_nearest(error, root, [str(name) for name in names]) from error.__cause__
 
 
 def _called(function: Callable[[Path], Any], root: Path) -> Any:

@@ -89,7 +89,8 @@ def files(root: Path, pattern: str = "**/*.png") -> pd.DataFrame:
     found = [item for item in walk(root) if matches(item.name)]
     usable = [item for item in found if decodable(item.name)]
     if not usable:
-        raise DataError(f"No file matches {pattern!r}.", where=str(root), remedy="Give another pattern or --data DIR.")
+        remedy = "Give another pattern or --data DIR."
+        raise DataError(f"No file matches {pattern!r}.", where=str(root / pattern), remedy=remedy)
     stems = [stem(item.file) for item in usable]
     names = stems if len(set(stems)) == len(stems) else [item.name for item in usable]
     table = pd.DataFrame({"id": names, "path": [item.path for item in usable]})

@@ -15,6 +15,7 @@ from keras_med.evaluation.calibration import (
     Calibration,
     Kind,
     calibrated,
+    fit_slope_intercept,
     fit_temperature,
     fitting_arrays,
 )
@@ -89,21 +90,26 @@ def decide(unseen: pd.DataFrame, scoring: Scoring, recipe: Recipe, priors: Prior
         return None
     fit, part = str(unseen["fit"].iloc[0]), str(unseen["role"].iloc[0])
     threshold, refusal = _threshold(cases(unseen, scoring), scoring, recipe.evaluate)
-    calibration, why = _calibration(unseen, scoring, priors)
-    return Decision(fit, part, threshold, refusal, calibration, why, priors if calibration else None)
+    bent = recipe.train.loss == "focal" or recipe.train.label_smoothing > 0
+    calibration, why = _calibration(unseen, scoring, priors, bent=bent)
+    used = priors if calibration and calibration.method == "temperature" else None
+    return Decision(fit, part, threshold, refusal, calibration, why, used)
 
 
 def changed_priors(index: pd.DataFrame, splits: pd.DataFrame, fold: str, recipe: Recipe, scoring: Scoring) -> Any:
     """Return the classes' natural shares and those that a fold trained at; None where training is as they come.
 
-    Undersampling before the split changes them for all parts alike, so there is nothing to correct.
+    Balanced weights in the loss are as good as equal shares. Undersampling before the split changes the shares of all
+    parts alike, so there is nothing to correct.
     """
-    if recipe.data.balance != "undersample":
+    weighed = recipe.train.class_weight is not None
+    if recipe.data.balance != "undersample" and not weighed:
         return None
     rows = splits[(splits["fold"] == fold) & ~splits["split"].isin(["test", "unlabelled"])]
     rows = rows[~rows["id"].str.endswith(MARK)]
     labels = rows["id"].map(index.set_index("id")["label"]).map(label_text)
-    return _shares(labels, scoring), _shares(labels[rows["split"] == "train"], scoring)
+    equal = (1 / len(scoring.classes),) * len(scoring.classes)
+    return _shares(labels, scoring), equal if weighed else _shares(labels[rows["split"] == "train"], scoring)
 
 
 def effect(predictions: pd.DataFrame, decision: Decision, scoring: Scoring) -> dict[str, Any]:
@@ -155,7 +161,10 @@ def _threshold(unseen: pd.DataFrame, scoring: Scoring, wanted: Evaluate) -> tupl
     return found, None
 
 
-def _calibration(unseen: pd.DataFrame, scoring: Scoring, priors: Priors | None) -> tuple[Calibration | None, str]:
+def _calibration(
+    unseen: pd.DataFrame, scoring: Scoring, priors: Priors | None, *, bent: bool
+) -> tuple[Calibration | None, str]:
+    """Fit the temperature, or slope and intercepts after a loss that bends probabilities; else say why not."""
     labels, patients = pd.Series(class_labels(unseen)), patients_of(unseen)
     names = [label_text(name) for name in scoring.classes]
     fewest = min(patients.among((labels == name).to_numpy()) for name in names)
@@ -164,7 +173,7 @@ def _calibration(unseen: pd.DataFrame, scoring: Scoring, priors: Priors | None) 
     kind: Kind = "binary" if scoring.kind == "binary" else "classes"
     p, truth = fitting_arrays(unseen, kind=kind, classes=scoring.classes)
     natural, seen = priors or (None, None)
-    found = fit_temperature(p, truth, prior=natural, training_prior=seen)
+    found = fit_slope_intercept(p, truth) if bent else fit_temperature(p, truth, prior=natural, training_prior=seen)
     return (None, f"Not calibrated. {found.note}") if found.note else (found, "")
 
 

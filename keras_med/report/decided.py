@@ -45,8 +45,10 @@ def _calibration(contents: Contents, said: Values) -> list[str]:
     if not said.get("method"):
         return [str(said.get("sentence"))]
     part = split_name(str(said.get("part"))).lower()
-    told = f"Calibrated on {several(int(said['examples']), 'example')} of the {part} part: temperature "
-    told += number(said["temperature"])
+    told = f"Calibrated on {several(int(said['examples']), 'example')} of the {part} part: "
+    bent = said["method"] == "slope_intercept"
+    told += f"slope {number(1 / said['temperature'])} and intercepts" if bent else ""
+    told += "" if bent else f"temperature {number(said['temperature'])}"
     if said.get("priors"):
         natural, seen = said["priors"]
         name = contents.target.classes[-1]

@@ -1,5 +1,6 @@
 """Threshold and calibration of one network: chosen on the part it never saw, refused with the number that is needed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from keras_med import Binary, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe
+from keras_med import Binary, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Train
 from keras_med.evaluation.decision import changed_priors, decide, effect, too_few
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.recipe.words import Split
@@ -73,6 +74,27 @@ def test_the_priors_are_those_of_the_data_and_of_the_undersampled_training_side(
     assert natural == pytest.approx((17 / 20, 3 / 20))  # the test split is not looked at
     assert seen == (0.5, 0.5)
     assert changed_priors(index, splits, "0", recipe(Evaluate()), SCORING) is None
+
+
+def test_balanced_weights_train_as_if_at_equal_shares() -> None:
+    index = pd.DataFrame({"id": list("abcde"), "label": ["no"] * 4 + ["yes"]})
+    splits = pd.DataFrame({"id": list("abcde"), "fold": "0", "split": "train"})
+    asked = replace(recipe(Evaluate()), train=Train(class_weight="balanced"))
+    assert changed_priors(index, splits, "0", asked, SCORING) == (pytest.approx((0.8, 0.2)), (0.5, 0.5))
+
+
+def test_after_a_loss_that_bends_probabilities_slope_and_intercept_are_fitted() -> None:
+    draw = np.random.default_rng(4)
+    true = draw.normal(-1, 1.5, 8000)
+    unseen = table(0.5 * true + 0.7, draw.random(8000) < expit(true))
+    asked = replace(recipe(Evaluate()), train=Train(label_smoothing=0.1))
+    made = decide(unseen, SCORING, asked, ((0.9, 0.1), (0.5, 0.5)))
+    assert made is not None
+    assert made.calibration is not None
+    assert made.calibration.method == "slope_intercept"
+    assert 1 / made.calibration.temperature == pytest.approx(2, rel=0.08)
+    assert np.diff(made.calibration.offsets)[0] == pytest.approx(-1.4, abs=0.1)  # 2 x (0.5 t + 0.7) - 1.4 = t
+    assert made.priors is None
 
 
 def test_the_threshold_is_chosen_without_the_test_and_applied_to_it() -> None:

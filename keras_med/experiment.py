@@ -107,7 +107,7 @@ def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
         augmentation.check(loaded.recipe.augment, loaded.recipe.image.shape)
     machine = Runtime(backend, options.devices, loaded.recipe.train.threads, options.deterministic)
     if options.resume is None:
-        runtime.check(machine, loaded.recipe.train.batch_size)
+        runtime.check(machine, loaded.recipe.train.batch_size, loaded.recipe.train.precision)
         engines.check(loaded.recipe.train.engine, loaded.recipe.train.engine_precision, backend)
     opened = open_run(options, loaded, command)
     given = opened.settings["options"]
@@ -163,7 +163,8 @@ def _split(begun: Experiment, index: pd.DataFrame) -> None:
 def _features(begun: Experiment) -> None:
     """Say what the machine is, then put every image through the frozen part of the network once."""
     run, recipe = begun.run, begun.recipe
-    probe = {"runtime": begun.machine.settings(), "batch_size": recipe.train.batch_size}
+    asked = {"batch_size": recipe.train.batch_size, "precision": recipe.train.precision}
+    probe = {"runtime": begun.machine.settings(), **asked}
     run_jobs([folds.write_job(run, "environment", folds.RUN_PROBE, probe)])
     say(runfolder.read_json(run.environment)["line"])
     job = frozen_pass.job(run, "features", _common(begun), folds.exported_fold(recipe) or "0")

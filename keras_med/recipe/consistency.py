@@ -13,6 +13,7 @@ def check_settings(recipe: Recipe) -> None:
     _check_loss(recipe)
     _check_rate(recipe.train, recipe.final)
     _check_stages(recipe.train, recipe.final)
+    _check_precision(recipe)
     _check_threshold(recipe)
 
 
@@ -54,6 +55,13 @@ def _check_stages(train: Train, final: Final | None) -> None:
     if final is not None and final.start != "new":
         what = "A final network that starts from a fold's weights has no frozen part to fine-tune from."
         raise RecipeError(what, remedy="--set final.start=new, or train.fine_tune_from=none")
+
+
+def _check_precision(recipe: Recipe) -> None:
+    precision = recipe.train.precision
+    if precision != "float32" and not recipe.model.head:
+        what = f"train.precision={precision} needs the last layer that the trainer adds, which stays float32."
+        raise RecipeError(what, remedy="--set train.precision=float32, or leave head=False out of Model.")
 
 
 def _check_threshold(recipe: Recipe) -> None:

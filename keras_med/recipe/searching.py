@@ -11,7 +11,12 @@ from keras_med.recipe.settings import changed
 from keras_med.recipe.words import Recipe
 
 SEARCHED = ("train.", "model.", "augment.")
-_FIXED = ("train.threads", "train.engine", "train.engine_precision")  # of the processes, which all trials share
+_FIXED = (
+    "train.threads",
+    "train.engine",
+    "train.engine_precision",
+    "train.precision",
+)  # of the processes, which all trials share
 METRICS = {
     "regression": ("mae", "rmse", "r2"),
     "binary": (

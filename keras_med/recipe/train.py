@@ -31,6 +31,7 @@ class Train:
     fine_tune_from: layer of the frozen part from which a second stage trains on, or "all"; none has one stage
     fine_tune_epochs: most epochs of the second stage
     fine_tune_rate: initial learning rate of the second stage
+    precision: of training steps; half the width needs its hardware; what is predicted and exported is float32
     threads: most CPU threads; none uses every core
     views: changed views of each training image whose frozen features are kept; none changes the images in each epoch
     engine: what computes frozen features; auto is the fastest here that gives TensorFlow's numbers
@@ -58,6 +59,7 @@ class Train:
     fine_tune_from: str | None = None
     fine_tune_epochs: Count = 10
     fine_tune_rate: Positive = 1e-5
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Count | None = None
     views: Annotated[int, Within(1, 1000)] | None = None
     engine: Literal["auto", "tensorflow", "onnxruntime", "openvino"] = "auto"

@@ -80,11 +80,12 @@ def run_preflight(folder: Path) -> None:
     examples = Examples(job.run, plan.fold, recipe, features, most=plan.examples)
     steps_of_epoch(examples, plan, recipe)
     # One device, whatever the fits have: Keras' calls for a single batch give every replica the whole of it.
-    model = build_model(recipe, examples, given, features)
-    take_prefix(model, job_of(job))
-    trained = network.trained_on(model)
-    loss = losses.loss_for(recipe, smoothed=False)  # the smoothed loss of a network that learned all has a floor
-    trained.compile(keras.optimizers.Adam(_RATES[0]), loss=loss, jit_compile=machine.compiled)
+    with runtime.precise(recipe.train.precision):
+        model = build_model(recipe, examples, given, features)
+        take_prefix(model, job_of(job))
+        trained = network.trained_on(model)
+        loss = losses.loss_for(recipe, smoothed=False)  # the smoothed loss of a network that learned all has a floor
+        trained.compile(keras.optimizers.Adam(_RATES[0]), loss=loss, jit_compile=machine.compiled)
     trained.optimizer.build(trained.trainable_variables)
     found = Found()
     backbones = [used["backbone"] for used in runfolder.read_json(job_of(job) / "done.json")["weights"]]

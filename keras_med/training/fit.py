@@ -39,7 +39,7 @@ def run_fit(folder: Path) -> None:
     runtime.start(machine, plan.seed)
     features = None if plan.head else Features.of(job_of(fit))
     examples = Examples(fit.run, plan.fold, recipe, features, most=plan.examples)
-    with runtime.scope(machine) as replicas:
+    with runtime.scope(machine) as replicas, runtime.precise(recipe.train.precision):
         model = build_model(recipe, examples, given, features)
         if plan.head:
             tuning.begin(model, recipe, fit.run.fit(plan.head), job_of(fit))
@@ -58,6 +58,9 @@ def run_fit(folder: Path) -> None:
         checkpoint.restore_best(fit.checkpoint, trained, state)
     else:  # also where a stop after the last epoch left only the checkpoint, which holds the weights themselves
         averages.take(trained)
+    if recipe.train.precision != "float32":  # is for training alone
+        halved, model = model, build_model(recipe, examples, given, features)
+        model.set_weights(halved.get_weights())
     runfolder.write_atomically(fit.best, lambda file: model.save(file))
     runfolder.write_csv(fit.predictions, _predictions(model, examples, plan, recipe, fit))
     _finish(fit, state, examples, trained, time.monotonic() - started)

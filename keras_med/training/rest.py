@@ -40,6 +40,8 @@ def build(recipe: Recipe, scale: LabelScale, job: Path) -> keras.Model | None:
 
     They are of another network where a search changes what comes after the prefix.
     """
+    if keras.config.dtype_policy().name != "float32":  # in which it was written down
+        return None
     written = runfolder.read_json(job / _FILE) if (job / _FILE).is_file() else {}
     if written.get("of") != _identity(recipe):
         return None

@@ -77,9 +77,11 @@ def environment(runtime: Runtime) -> dict[str, str]:
     return variables
 
 
-def check(runtime: Runtime, batch_size: int) -> None:
+def check(runtime: Runtime, batch_size: int, precision: str = "float32") -> None:
     """Refuse what can be seen to fail without starting the backend."""
     kind, count = _asked(runtime.devices)
+    if precision == "float16" and (kind == "cpu" or count > 1 or runtime.backend != "tensorflow"):
+        raise _no_float16(f"{runtime.backend} with --devices {runtime.devices}")
     if count and batch_size % count:
         remedy = f"--set train.batch_size={(batch_size // count + 1) * count}"
         raise RecipeError(f"A batch of {batch_size} cannot be shared by {count} devices evenly.", remedy=remedy)
@@ -116,21 +118,36 @@ def scope(runtime: Runtime) -> Iterator[int]:
         yield len(names)
 
 
+@contextmanager
+def precise(precision: str) -> Iterator[None]:
+    """Build and compile inside: layers compute in this precision, and keep their weights in float32."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision if precision == "float32" else f"mixed_{precision}")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def probe(folder: Path) -> None:
     """Write environment.json: what this machine is and which devices the fits will have."""
     run = RunFolder(folder.parent.parent)
     settings = runfolder.read_json(folder / "settings.json")
     runtime = Runtime(**settings["runtime"])
     start(runtime, seed=0)
-    count = max(1, len(_replicas(runtime)))
+    names, precision = _replicas(runtime), str(settings["precision"])
+    if precision == "float16" and (len(names) != 1 or not names[0].startswith("GPU")):
+        raise _no_float16(f"{max(1, len(names))} x {_device_name(runtime)}")
+    count = max(1, len(names))
     batch = int(settings["batch_size"])
     if batch % count:
         remedy = f"--set train.batch_size={(batch // count + 1) * count}, or --devices gpu:1"
         raise RecipeError(f"A batch of {batch} cannot be shared by {count} devices evenly.", remedy=remedy)
     name = _device_name(runtime)
-    line = (
-        f"batch {batch} = {count} x {batch // count}, float32, {count} x {name}, {runtime.threads or cores()} threads"
-    )
+    threads = runtime.threads or cores()
+    line = f"batch {batch} = {count} x {batch // count}, {precision}, {count} x {name}, {threads} threads"
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -144,6 +161,12 @@ def probe(folder: Path) -> None:
     }
     runfolder.write_json(run.environment, found)
     runfolder.write_json(folder / "done.json", {"line": line})
+
+
+def _no_float16(place: str) -> RecipeError:
+    """Refuse it: processors are slower in it, and the scaling of its loss does not see what overflows elsewhere."""
+    what = f"train.precision=float16 needs one GPU with TensorFlow; this is {place}."
+    return RecipeError(what, remedy="--set train.precision=bfloat16, or --devices gpu:1")
 
 
 def visible_gpus() -> int:

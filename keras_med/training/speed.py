@@ -11,7 +11,7 @@ from keras_med import runfolder
 from keras_med.data import pipeline
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import FitFolder
-from keras_med.training import losses, network, tuning
+from keras_med.training import losses, network, runtime, tuning
 from keras_med.training.examples import Examples
 from keras_med.training.fit import build_model
 from keras_med.training.folds import FitPlan
@@ -54,8 +54,9 @@ def measured(trained: keras.Model, examples: Examples, recipe: Recipe, seed: int
 def of_second_stage(job: FitFolder, plan: FitPlan, recipe: Recipe) -> Speed:
     """Train a few steps of the whole network on images, whatever its weights."""
     given, examples = runfolder.read_json(job.settings), Examples(job.run, plan.fold, recipe, most=plan.examples)
-    model = build_model(recipe, examples, given, None)
-    tuning.free(model, recipe.train.fine_tune_from or tuning.ALL)
-    trained, compiled = network.trained_on(model), Runtime(**given["runtime"]).compiled
-    trained.compile(network.optimizer_for(recipe, 1), loss=losses.loss_for(recipe), jit_compile=compiled)
+    with runtime.precise(recipe.train.precision):
+        model = build_model(recipe, examples, given, None)
+        tuning.free(model, recipe.train.fine_tune_from or tuning.ALL)
+        trained, compiled = network.trained_on(model), Runtime(**given["runtime"]).compiled
+        trained.compile(network.optimizer_for(recipe, 1), loss=losses.loss_for(recipe), jit_compile=compiled)
     return measured(trained, examples, recipe, plan.seed)

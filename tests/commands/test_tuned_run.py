@@ -1,4 +1,4 @@
-"""Two stages of training through the command: the head, then layers of the frozen part with it."""
+"""Two stages of training through the command, in half precision: the head, then layers of the frozen part with it."""
 
 import json
 import os
@@ -46,7 +46,7 @@ recipe = Recipe(
     model=Model(network),
     train=Train(
         epochs=3, batch_size=16, learning_rate=1e-2, threads=1,
-        fine_tune_from="conv2", fine_tune_epochs=3, fine_tune_rate={RATE},
+        precision="bfloat16", fine_tune_from="conv2", fine_tune_epochs=3, fine_tune_rate={RATE},
     ),
     report=Report(heat=False),
     seed=5,
@@ -126,6 +126,8 @@ def test_what_is_scored_exported_and_shown_is_the_second_stage(whole: tuple[RunF
     )
     for one, other in zip(model.get_weights(), tuned.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"float32"}, "bfloat16 is for training steps alone"
+    assert "batch 16 = 1 x 16, bfloat16, 1 x " in err
     assert "exported and verified" in err
     curves = pd.read_csv(run.figures / "curves_loss.csv")
     assert dict(curves.groupby("fit")["stage"].max()) == {"t000-fold0": 1, "t000-fold0-tuned": 2}

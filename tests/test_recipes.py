@@ -16,6 +16,7 @@ from keras_med.data.location import PHANTOMS
 from keras_med.models import weights
 from keras_med.recipe.consistency import check_settings
 from keras_med.recipe.loading import load_recipe
+from keras_med.recipe.searching import combinations
 from keras_med.recipe.settings import lines, settings_of
 from keras_med.training import network
 
@@ -23,6 +24,8 @@ FOLDER = Path(__file__).parent.parent / "recipes"
 NAMES = {
     "brain_tumor": ("recipe", "mobilenet", "cnn", "as_published"),
     "chest_xray": ("recipe", "resnet18", "baseline", "vit", "as_published"),
+    "hemorrhage": ("recipe", "as_published"),
+    "oai_knee": ("recipe", "as_published"),
     "spr_age": ("recipe", "dense", "as_published"),
 }
 ALL = [(file, name) for file, names in NAMES.items() for name in names]
@@ -32,6 +35,7 @@ ALL = [(file, name) for file, names in NAMES.items() for name in names]
 MOBILENET_V2 = 2_257_984  # keras.applications' documentation: 3,538,984 with 1280 x 1000 + 1000 of the ImageNet head
 RESNET18 = 11_689_512 - (512 * 1000 + 1000) + 2 * 4800  # torchvision's, without its head, with the running statistics
 VIT_TINY = 5_717_416 - (192 * 1000 + 1000)  # timm's, without its head
+RESNET50 = 23_587_712  # keras.applications', without its head
 EFFICIENTNET_B2 = 9_177_569 - (1408 * 1000 + 1000)  # keras.applications'
 PARAMETERS = {
     ("brain_tumor", "recipe"): MOBILENET_V2 + (1280 * 2048 + 2048) + (2048 * 128 + 128) + (128 + 1),
@@ -45,6 +49,9 @@ PARAMETERS = {
     ("chest_xray", "recipe"): RESNET18 + (512 * 3 + 3),
     ("chest_xray", "baseline"): (9 * 3 * 8 + 8) + 4 * 8 + (9 * 8 * 16 + 16) + 4 * 16 + (16 * 3 + 3),
     ("chest_xray", "vit"): VIT_TINY + (192 * 3 + 3),
+    ("hemorrhage", "recipe"): RESNET50 + (2048 * 512 + 512) + (512 + 1),
+    ("oai_knee", "recipe"): (27 * 16 + 16) + (27 * 16 * 32 + 32) + (30 * 30 * 14 * 32 * 64 + 64) + (64 + 1),
+    ("oai_knee", "as_published"): 25_819_298,  # of the notebook's own summary
     ("spr_age", "dense"): EFFICIENTNET_B2
     + (1408 * 1000 + 1000 + 4 * 1000)
     + (1000 * 500 + 500 + 4 * 500)
@@ -89,6 +96,14 @@ def test_the_settings_that_the_seeds_name() -> None:
     assert (xray.split.test, xray.split.validation) == (0.15, 0.15)
     assert (xray.train.epochs, vit.train.epochs, xray.train.learning_rate) == (30, 10, 1e-3)
     assert brain.image.shape == xray.image.shape == (224, 224, 3)
+    head, knee = of("hemorrhage", "recipe"), of("oai_knee", "recipe")
+    assert (head.image.shape, head.train.examples, head.train.epochs) == ((180, 180, 1), 20_000, 30)
+    assert head.search
+    assert head.search.over == {"train.learning_rate": [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]}
+    assert [(one.epochs, one.examples, one.keep) for one in head.search.rounds] == [(10, 2000, 3), (30, 2000, 1)]
+    assert (knee.image.shape, knee.train.epochs) == ((128, 128, 64, 1), 5)
+    assert knee.search
+    assert len(list(combinations(knee.search))) == 4
 
 
 def brain_set(root: Path) -> Path:
@@ -142,15 +157,31 @@ def test_seed_003_as_published_doubles_first_and_the_sound_recipe_doubles_traini
     assert (~sound["copy"]).sum() == 1196
 
 
+def test_seed_000_as_published_tests_on_volumes_of_which_half_were_trained_on(tmp_path: Path) -> None:
+    for name, count in (("normal", 1659), ("abnormal", 1317)):  # sparse: nothing but the header is written
+        np.lib.format.open_memmap(tmp_path / f"{name}-3DESS-128-64.npy", "w+", np.float32, (count, 128, 128, 64))
+    recipe = of("oai_knee", "as_published")
+    table = recipe.data.index(tmp_path)
+    assert table["id"].is_unique
+    sides = dict(list(table.groupby("split")))
+    for label in ("normal", "abnormal"):
+        rows = {side: set(part.loc[part["label"] == label, "row"]) for side, part in sides.items()}
+        assert rows == {"train": set(range(500)), "validation": set(range(500, 600)), "test": set(range(200, 800))}
+    whole = of("oai_knee", "recipe").data.index(tmp_path)
+    assert whole["label"].value_counts().to_dict() == {"normal": 1659, "abnormal": 1317}
+
+
 @pytest.mark.parametrize(
-    ("reference", "red"),
+    ("reference", "shape", "red"),
     [
-        ("brain_tumor.py:as_published", "chosen by their loss on the test split itself"),
-        ("chest_xray.py:baseline", ""),
+        ("brain_tumor.py:as_published", (32, 32, 3), "chosen by their loss on the test split itself"),
+        ("chest_xray.py:baseline", (32, 32, 3), ""),
+        ("oai_knee.py:as_published", (32, 32, 16, 1), "have a twin, patient or copy in training"),
     ],
 )
-def test_a_recipe_runs(tmp_path: Path, reference: str, red: str) -> None:
-    typed = [sys.executable, "-m", "keras_med.run", str(FOLDER / reference), "--smoke", "--set", "image.size=(32, 32)"]
+def test_a_recipe_runs(tmp_path: Path, reference: str, shape: tuple[int, ...], red: str) -> None:
+    size = f"image.size={shape[:-1]}"
+    typed = [sys.executable, "-m", "keras_med.run", str(FOLDER / reference), "--smoke", "--set", size]
     ended = subprocess.run(
         typed, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=600, check=False
     )
@@ -161,4 +192,4 @@ def test_a_recipe_runs(tmp_path: Path, reference: str, red: str) -> None:
     (folder,) = (tmp_path / "runs").glob("*/latest")
     run = load_run(folder)
     assert set(run.metrics["split"]) == {"test", "validation"}
-    assert run.model().input_shape == (None, 32, 32, 3)
+    assert run.model().input_shape == (None, *shape)

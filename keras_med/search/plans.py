@@ -17,14 +17,21 @@ _OF_THE_FROZEN_PART = ("model.", "augment.", "train.views")
 
 
 def changes_of(one: Asked, search: Search, *, smoke: bool = False) -> dict[str, Any]:
-    """Return all that the fits change: the trial's settings, and the epochs and examples of its round."""
+    """Return all that the fits change: the trial's settings, and the epochs and examples of its round.
+
+    Args:
+        smoke: train one epoch with the recipe's batch, which is a small one then.
+    """
     changes = dict(one.changes)
     if search.by == "staged":
         now = search.rounds[one.round]
-        changes |= {"train.epochs": 1 if smoke else now.epochs}
+        changes |= {"train.epochs": now.epochs}
         changes |= {"train.examples": now.examples} if now.examples is not None else {}
     elif one.epochs is not None:
         changes |= {"train.epochs": one.epochs}
+    if smoke:
+        changes = {**changes, "train.epochs": 1}
+        changes.pop("train.batch_size", None)
     return changes
 
 

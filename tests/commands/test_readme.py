@@ -14,6 +14,9 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from keras_med.recipe.loading import load_recipe
+from keras_med.recipe.searching import check_search, combinations
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -156,6 +159,14 @@ def test_a_recipe_for_own_data_is_short_and_runs(
     assert told.returncode == 0, told.stderr
     assert "patients shared" in told.stderr or "groups of twins shared" in told.stderr
     assert "DEMO" not in told.stdout
+
+
+def test_the_search_fits_the_end_of_a_recipe(tmp_path: Path) -> None:
+    (tmp_path / "my.py").write_text(f"{blocks('python')[0]}\n\n{blocks('python')[3]}")
+    recipe = load_recipe(str(tmp_path / "my.py")).recipe
+    check_search(recipe)
+    assert recipe.search
+    assert (len(list(combinations(recipe.search))), recipe.search.folds) == (6, 3)
 
 
 def test_a_starter_recipe_for_a_folder_runs(command: Command, tmp_path: Path) -> None:

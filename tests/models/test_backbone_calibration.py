@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_med.models import efficientnet_b2
+from keras_med.models import efficientnet_b2, resnet50
 from keras_med.models.calibration import calibrate
 
 
@@ -60,3 +60,15 @@ def test_random_features_that_were_dead_come_alive():
     assert np.abs(model(images, training=False)).mean() < 1e-4
     calibrate(model, images)
     assert 0.03 < np.abs(model(images, training=False)).mean() < 1.0
+
+
+@pytest.mark.usefixtures("random_weights")
+@pytest.mark.parametrize("frozen", [True, False])
+def test_blocks_of_frozen_random_weights_are_weak_beside_their_shortcuts(frozen):
+    image = keras.Input((32, 32, 1))
+    layers = keras.Model(image, resnet50(image, frozen=frozen)).layers
+    scales = {layer.name: float(np.ptp(layer.gamma) + layer.gamma[0]) for layer in layers if "_bn" in layer.name}
+    last = {name for name in scales if name.endswith("_3_bn")}
+    assert len(last) == 16
+    assert {round(scales[name], 6) for name in last} == {0.2 if frozen else 1.0}
+    assert {value for name, value in scales.items() if name not in last} == {1.0}

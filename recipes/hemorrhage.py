@@ -63,7 +63,7 @@ search = Search(
 recipe = Recipe(
     target=Binary(positive=1),
     data=Data(index, phantom="rsna", balance="undersample"),
-    image=Image(size=(180, 180), values=[(40, 80)], store_as="png"),
+    image=Image(size=(180, 180), values=((40, 80),), store_as="png"),
     split=Holdout(validation=0.2, test=0.15),
     model=Model(network),
     train=Train(epochs=30, batch_size=32, learning_rate=1e-4, examples=20000),

@@ -14,7 +14,7 @@ from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import RunFolder
-from keras_med.training import folds, knowledge, preflight
+from keras_med.training import folds, knowledge, preflight, stages
 
 
 def scoring_of(recipe: Recipe, target: Mapping[str, Any]) -> Scoring:
@@ -41,7 +41,13 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
         scored, index, parts, {name: plan.fold for name, plan in plans.items()}, recipe.image, scoring
     )
     protocol = protocol_checks(recipe, parts, plans[start].fold if start else None)
-    checks = [*protocol, *knowledge.checks(flattered), *preflight.checks(run), *(made.checks() if made else [])]
+    checks = [
+        *protocol,
+        *knowledge.checks(flattered),
+        *preflight.checks(run),
+        *stages.checks(run, plans),
+        *(made.checks() if made else []),
+    ]
     return {
         **summarise(scored, labels, scoring),
         **(made.to_json(decision.effect(scored, made, scoring)) if made else {}),

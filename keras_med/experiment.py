@@ -19,6 +19,7 @@ from keras_med.evaluation import decision, gathering
 from keras_med.evaluation.submission import submission_like
 from keras_med.export import manifest
 from keras_med.export.job import export_in_fresh_process
+from keras_med.inference.training_range import training_range
 from keras_med.jobs import cluster
 from keras_med.jobs.local import warm_up
 from keras_med.jobs.loop import run_jobs
@@ -269,6 +270,7 @@ def _export(begun: Experiment) -> None:
     in_run = begun.settings["demo"] or begun.settings["smoke"]
     classes, found = begun.settings["target"]["classes"] or None, runfolder.read_json(run.metrics)
     description = manifest.describe(recipe, name=begun.opened.title, classes=classes, decision=found)
+    description["range"] = training_range(run, recipe, folds.exported_fold(recipe) or "0")
     settings = {
         "model": str(run.model.absolute()),
         "parent": str((run.export if in_run else Path("saved_models") / begun.opened.title).absolute()),

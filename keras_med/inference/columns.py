@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_med.data.identifiers import label_text
 from keras_med.evaluation.calibration import Calibration
+from keras_med.inference.range import Range, modality, of_json
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Columns:
 
     classes: as text, in the order of the outputs; a binary network's one output is the probability of the last.
     threshold: of the network's own probability, before any calibration: that is what it was chosen on.
+    known: what training pictures are like, where the export says it.
     undecided: why there is no decision although the export has a threshold.
     """
 
@@ -23,6 +25,7 @@ class Columns:
     classes: tuple[str, ...]
     calibration: Calibration | None = None
     threshold: float | None = None
+    known: Range | None = None
     undecided: str = ""
 
     @property
@@ -34,16 +37,19 @@ class Columns:
     def names(self) -> list[str]:
         """Name all columns."""
         calibrated = [f"calibrated_{name}" for name in self._named] if self.calibration else []
-        return [*self.outputs, *calibrated, *(["decision"] if self.threshold is not None else [])]
+        decision = ["decision"] if self.threshold is not None else []
+        return [*self.outputs, *calibrated, *decision, *(["out_of_range"] if self.known else [])]
 
-    def values(self, output: np.ndarray) -> list[object]:
-        """Return what stands in them for one row of the network's outputs."""
+    def values(self, output: np.ndarray, pixels: np.ndarray, path: str) -> list[object]:
+        """Return what stands in them for the network's output on one prepared picture."""
         own = np.atleast_1d(output).astype(np.float64)
         told: list[object] = [float(value) for value in own]
         if self.calibration is not None:
             told += [float(value) for value in self._calibrated(own, self.calibration)]
         if self.threshold is not None:
             told.append(self.classes[int(own[0] >= self.threshold)])
+        if self.known is not None:
+            told.append(self.known.outside(pixels, modality(path) if self.known.modalities else ""))
         return told
 
     @property
@@ -69,4 +75,5 @@ def columns_of(manifest: dict[str, Any]) -> Columns:
     if threshold is not None and of.get("unit") == "patient":
         threshold = None
         undecided = f"No decision: the threshold is of a patient's pictures together (their {of['combine']})."
-    return Columns(manifest["target"]["kind"], classes, calibration, threshold, undecided)
+    known = of_json(manifest["range"]) if manifest.get("range") else None
+    return Columns(manifest["target"]["kind"], classes, calibration, threshold, known, undecided)

@@ -40,15 +40,17 @@ class Partial:
             file.flush()
             os.fsync(file.fileno())
 
-    def finish(self) -> tuple[int, str]:
-        """Give the table its name; return how many rows have a reason, and the first of those."""
+    def filled(self, column: str) -> tuple[int, str]:
+        """Return how many rows have something in a column, and the first of those."""
         with self._part.open(newline="", encoding="utf-8") as file:
-            reasons = (line["reason"] for line in csv.DictReader(file) if line["reason"])
-            first = next(reasons, "")
-            count = sum(1 for _ in reasons) + bool(first)
+            found = (line[column] for line in csv.DictReader(file) if line.get(column))
+            first = next(found, "")
+            return sum(1 for _ in found) + bool(first), first
+
+    def finish(self) -> None:
+        """Give the table its name."""
         self._part.replace(self._out)
         self._told.unlink()
-        return count, first
 
     def _same(self) -> bool:
         try:

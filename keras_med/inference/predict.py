@@ -29,27 +29,38 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Predicted:
-    """What was written: where, how many rows, how many of them could not be read, and why none has a decision."""
+    """What was written: where, how many rows, how many of them could not be read or are unlike training."""
 
     path: Path
     rows: int
     unreadable: int
     demo: bool
+    out_of_range: int = 0
     undecided: str = ""
     submission: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it for a program."""
-        told = {"path": str(self.path), "rows": self.rows, "unreadable": self.unreadable, "demo": self.demo}
+        told: dict[str, Any] = {
+            "path": str(self.path),
+            "rows": self.rows,
+            "unreadable": self.unreadable,
+            "demo": self.demo,
+        }
+        told["out_of_range"] = self.out_of_range
         return {"format": FORMAT, **told, "submission": str(self.submission) if self.submission else None}
 
     def lines(self) -> list[str]:
         """Return it for a reader."""
         left = f", {self.unreadable:,} of them unreadable" if self.unreadable else ""
         told = [*(["DEMO MODEL"] if self.demo else []), f"{self.path}: {self.rows:,} rows{left}"]
+        if self.out_of_range:
+            told.append(f"out of range: {self.out_of_range:,}, unlike the training pictures; do not rely on these")
         told += [self.undecided] if self.undecided else []
         told += [f"{self.submission}: in the form of the sample"] if self.submission else []
-        look = f"the column reason of {self.path}" if self.unreadable else self.submission or self.path
+        found = {"reason": self.unreadable, "out_of_range": self.out_of_range}
+        columns = " and ".join(name for name, count in found.items() if count)
+        look = f"the column {columns} of {self.path}" if columns else self.submission or self.path
         return [*told, f"Next: look at {look}"]
 
 
@@ -72,10 +83,11 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 block = inputs[start : start + BLOCK * processes]
                 partial.add(_predicted(model, columns, block, image, Path(folder), processes))
-    unreadable, reason = partial.finish()
+    (unreadable, reason), (unlike, _) = (partial.filled(name) for name in ("reason", "out_of_range"))
+    partial.finish()
     if unreadable == len(inputs):
         raise DataError(f"None of the {len(inputs)} files can be read: {reason}", where=str(out))
-    return Predicted(out, len(inputs), unreadable, model.demo, columns.undecided)
+    return Predicted(out, len(inputs), unreadable, model.demo, unlike, columns.undecided)
 
 
 def _check_out(out: Path, named: Sequence[str]) -> None:
@@ -132,7 +144,7 @@ def _predicted(
         part = found.iloc[start : start + _BATCH]
         places = zip(part["array"], part["array_row"], part["stack"], strict=True)
         pixels = np.stack([read_input(array, int(row), bool(stack), image) for array, row, stack in places])
-        for name, output in zip(part["id"], model.predict(pixels), strict=True):
+        for name, output, image_of in zip(part["id"], model.predict(pixels), pixels, strict=True):
             one = block[int(name)]
-            rows[int(name)] = [one.path, one.row, *columns.values(output), ""]
+            rows[int(name)] = [one.path, one.row, *columns.values(output, image_of, one.path), ""]
     return rows

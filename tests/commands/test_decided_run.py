@@ -1,13 +1,18 @@
 """A binary run through the real command: its threshold and calibration reach figures, export, report and screen."""
 
 import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from keras_med.runfolder import RunFolder
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def test_the_threshold_comes_from_the_validation_part_and_the_test_is_called_by_it(
@@ -36,6 +41,28 @@ def test_the_export_carries_threshold_and_calibration(wide: tuple[RunFolder, str
     assert trained == [0.5, 0.5]
     shift = np.log(natural) - np.log(trained)
     assert told["calibration"]["offsets"] == pytest.approx(shift.tolist())
+
+
+def test_the_export_knows_its_training_pictures_and_flags_others(
+    wide: tuple[RunFolder, str], command: Command, tmp_path: Path
+) -> None:
+    run, printed = wide
+    told = json.loads((Path(json.loads(run.settings.read_text())["export"]) / "keras_med.json").read_text())["range"]
+    assert told["training"] + told["held_out"]["pictures"] == 120
+    assert told["held_out"]["flagged"] <= 1
+    assert f"keras_med.predict {json.loads(run.settings.read_text())['export']}" in printed
+    cv2.imwrite(str(tmp_path / "bright.png"), np.full((24, 24), 250, np.uint8))
+    ended = command(
+        "predict",
+        run.path.parents[2] / "saved_models" / "wide",
+        tmp_path / "bright.png",
+        run.path.parents[2] / "data" / "p000.png",
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "out of range: 1" in ended.stdout
+    rows = pd.read_csv(tmp_path / "predictions.csv", keep_default_na=False)
+    assert rows["out_of_range"].map(bool).tolist() == [True, False]
+    assert list(rows) == ["path", "row", "p_1", "calibrated_1", "decision", "out_of_range", "reason"]
 
 
 def test_the_worst_misses_are_explained_by_the_network_that_is_kept(wide: tuple[RunFolder, str]) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from keras_med.inference.columns import columns_of
 
+PIXELS = np.zeros((4, 4, 1), np.float32)
 BINARY = {"target": {"kind": "binary"}, "classes": ["no", "bleed"], "threshold": 0.4}
 
 
@@ -12,7 +13,7 @@ def test_the_decision_is_at_the_networks_own_probability_and_not_at_the_calibrat
     calibration = {"method": "temperature", "temperature": 2.0, "offsets": [0.0, -2.0]}
     columns = columns_of({**BINARY, "calibration": calibration})
     assert columns.names == ["p_bleed", "calibrated_bleed", "decision"]
-    own, calibrated, decision = columns.values(np.array([0.5], np.float32))
+    own, calibrated, decision = columns.values(np.array([0.5], np.float32), PIXELS, "")
     assert own == 0.5
     assert calibrated == pytest.approx(1 / (1 + np.exp(2.0)))  # a logit of 0, halved, and 2 less
     assert decision == "bleed"  # 0.12 would be below the threshold
@@ -23,7 +24,7 @@ def test_several_classes_are_calibrated_together() -> None:
     columns = columns_of({"target": {"kind": "classes"}, "classes": ["a", "b", "c"], "calibration": calibration})
     assert columns.names == ["p_a", "p_b", "p_c", "calibrated_a", "calibrated_b", "calibrated_c"]
     squared = np.array([0.6, 0.3, 0.1]) ** 2  # half the temperature squares the odds
-    assert columns.values(np.array([0.6, 0.3, 0.1]))[3:] == pytest.approx(list(squared / squared.sum()))
+    assert columns.values(np.array([0.6, 0.3, 0.1]), PIXELS, "")[3:] == pytest.approx(list(squared / squared.sum()))
 
 
 def test_a_threshold_of_whole_patients_decides_no_single_picture() -> None:
@@ -34,4 +35,4 @@ def test_a_threshold_of_whole_patients_decides_no_single_picture() -> None:
 
 def test_a_number_has_one_column() -> None:
     columns = columns_of({"target": {"kind": "regression"}, "classes": None, "threshold": None})
-    assert (columns.names, columns.values(np.array([61.5]))) == (["predicted"], [61.5])
+    assert (columns.names, columns.values(np.array([61.5]), PIXELS, "")) == (["predicted"], [61.5])

@@ -214,7 +214,14 @@ def test_the_command_prints_its_result_alone_and_refuses_what_has_changed(export
     (tmp_path / "sample.csv").write_text("name,bleed\na,0\n")
     told = run("--json", "--submission", str(tmp_path / "sample.csv"))
     assert told.returncode == 0, told.stderr
-    wanted = {"format": 1, "path": str(tmp_path / "out.csv"), "rows": 1, "unreadable": 0, "demo": False}
+    wanted = {
+        "format": 1,
+        "path": str(tmp_path / "out.csv"),
+        "rows": 1,
+        "unreadable": 0,
+        "demo": False,
+        "out_of_range": 0,
+    }
     assert json.loads(told.stdout) == wanted | {"submission": str(tmp_path / "submission.csv")}
     (row,) = table(tmp_path / "submission.csv")
     assert row == {"name": "a", "bleed": table(tmp_path / "out.csv")[0]["p_1"]}

@@ -71,6 +71,9 @@ def _phantom(phantom: str | Callable[..., None], cache: Path, say: Callable[[str
         try:
             make(temporary / name, seed=0)
             (temporary / name).replace(folder)
+        except OSError:
+            if not folder.is_dir():  # else another run has made the same in the meantime
+                raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -70,3 +70,17 @@ def test_the_cache_is_the_one_named_or_the_user_s(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("KERAS_MED_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
     assert default_cache() == tmp_path / "x" / "keras_med"
+
+
+def test_two_runs_may_make_the_same_phantom_at_once(tmp_path: Path) -> None:
+    made: list[Path] = []
+
+    def slow(folder: Path, *, seed: int) -> None:
+        make(folder, seed=seed)
+        if not made:  # meanwhile another run begins, and is done first
+            made.append(folder)
+            made.append(locate(Data(index, phantom=slow), "x", None, tmp_path, print).root)
+
+    found = locate(Data(index, phantom=slow), "x", None, tmp_path, print)
+    assert (found.root, (found.root / "made.txt").read_text()) == (made[1], "0")
+    assert list((tmp_path / "phantoms").iterdir()) == [found.root]

@@ -28,9 +28,10 @@ Demo data
     LEARNED, AUROC 1.00 (0.77 to 1.00). At its own size a step of 32 images takes 3.4 s of processor time, so 30 epochs
     of the 420 images about 12 minutes on two cores: more than a first look should. For that, type
     `--set image.size=96,96 --set train.epochs=12`.
-    `vit` with random weights for its frozen backbone learns next to nothing, AUROC 0.58 (0.43 to 0.71); nor does it
-    when all of the tiny size is trained on these 210 pictures, `--set model.frozen=False --set image.size=96,96
-    --set train.epochs=12`: TOO FEW CASES TO SAY, AUROC 0.63 (0.48 to 0.76). Give it published weights.
+    `vit` needs published weights. On a frozen backbone of random ones its last layer learns next to nothing, AUROC
+    0.58 (0.43 to 0.71), and 210 pictures do not teach all of the tiny size, which `--set train.fine_tune_from=none
+    --set model.frozen=False --set image.size=96,96 --set train.epochs=12` trains: TOO FEW CASES TO SAY, AUROC 0.63
+    (0.48 to 0.76).
 """
 
 from dataclasses import replace

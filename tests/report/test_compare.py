@@ -53,3 +53,15 @@ def test_the_command_prints_json(make_run: MakeRun) -> None:
     told = json.loads(done.stdout)
     assert told["demo"] is True
     assert told["figures"]["mae"]["value"] == 0
+
+
+def test_each_run_is_called_at_its_own_threshold(make_run: MakeRun) -> None:
+    one, two = make_run("one", kind="binary"), make_run("two", kind="binary")
+    told = json.loads(one.metrics.read_text()) | {"threshold": {"value": 0.2, "fit": "t000-final"}}
+    one.metrics.write_text(json.dumps(told))
+    rows = pd.read_csv(one.predictions)
+    positive = rows.loc[(rows["role"] == "test") & (rows["label"] == 1), "p_1"]
+    by_hand = ((positive >= 0.2) & (positive < 0.5)).mean()
+    found = compare(one.path, two.path).figures
+    assert found["sensitivity"]["value"] == pytest.approx(by_hand)
+    assert found["auroc"]["value"] == 0

@@ -1,0 +1,66 @@
+"""What happens when trials fail."""
+
+from pathlib import Path
+
+import pytest
+
+from keras_med import Binary, Data, Holdout, Image, Model, Recipe, Search
+from keras_med.errors import EnvironmentProblem, RunFailed
+from keras_med.evaluation.summary import Scoring
+from keras_med.jobs.job import Job
+from keras_med.runfolder import RunFolder
+from keras_med.search.trials import Failures, Searching, _winner
+
+
+def test_a_failure_is_told_at_once_with_its_trial_and_once_for_all_its_fits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failures, jobs = Failures(), [Job(tmp_path / f"t002-fold{fold}", "a:b") for fold in (0, 1)]
+    failures.own("t002", dict.fromkeys(jobs, 4))
+    for job in jobs:
+        failures.see(job, RunFailed("seven units", where=str(job.folder)))
+    assert failures.why == {"t002": "seven units"}
+    assert capsys.readouterr().err.count("t002 failed: seven units") == 1
+
+
+def test_three_trials_in_a_row_that_fail_alike_stop_the_search() -> None:
+    failures = Failures()
+    for number, why in enumerate(("memory", "shape", "memory", "memory")):
+        failures.note(f"t{number}", RunFailed(why))
+    with pytest.raises(RunFailed, match="3 trials in a row failed for the same reason: memory"):
+        failures.note("t9", RunFailed("memory"))
+
+
+def test_a_fit_that_ends_between_two_failures_breaks_the_row(tmp_path: Path) -> None:
+    failures = Failures()
+    failures.own("t000", {Job(tmp_path, "a:b"): 1})
+    failures.note("t001", RunFailed("memory"))
+    failures.note("t002", RunFailed("memory"))
+    (tmp_path / "done.json").write_text("{}")
+    failures.note("t003", RunFailed("memory"))
+    assert len(failures.why) == 3
+
+
+def test_a_full_disk_is_no_fault_of_a_trial() -> None:
+    with pytest.raises(EnvironmentProblem, match="disk"):
+        Failures().note("t001", EnvironmentProblem("The disk is full."))
+
+
+def test_when_all_trials_fail_the_first_reason_is_the_run_s(tmp_path: Path) -> None:
+    search = Search(over={"train.batch_size": [8, 16]})
+    recipe = Recipe(
+        target=Binary(),
+        data=Data(lambda root: None),
+        image=Image(size=(8, 8)),
+        split=Holdout(),
+        model=Model(lambda image: image),
+        search=search,
+    )
+    place = Searching(RunFolder(tmp_path), recipe, search, {}, Scoring("binary", "", [1], 0), "0")
+    shared = {"round": 0, "epochs": None, "fits": [], "status": "failed", "rank": 1, "figures": None, "seconds": None}
+    entries = [
+        {**shared, "trial": name, "changes": {"train.batch_size": batch}, "why": f"no memory for {batch}"}
+        for name, batch in (("t001", 8), ("t002", 16))
+    ]
+    with pytest.raises(RunFailed, match="All 2 trials failed; the first: no memory for 8"):
+        _winner(place, entries)

@@ -17,7 +17,7 @@ from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
 from keras_med.evaluation import decision, gathering
 from keras_med.evaluation.submission import submission_like
-from keras_med.export import manifest
+from keras_med.export import formats, manifest
 from keras_med.export.job import export_in_fresh_process
 from keras_med.inference.training_range import training_range
 from keras_med.jobs import cluster
@@ -110,6 +110,7 @@ def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     if options.resume is None:
         runtime.check(machine, loaded.recipe.train.batch_size, loaded.recipe.train.precision)
         engines.check(loaded.recipe.train.engine, loaded.recipe.train.engine_precision, backend)
+        formats.check(loaded.recipe.export.formats)
     opened = open_run(options, loaded, command)
     given = opened.settings["options"]
     machine = Runtime(backend, given["devices"], opened.recipe.train.threads, given["deterministic"])
@@ -276,6 +277,7 @@ def _export(begun: Experiment) -> None:
         "parent": str((run.export if in_run else Path("saved_models") / begun.opened.title).absolute()),
         "description": description,
         "demo": in_run,
+        "formats": list(recipe.export.formats),
     }
     made = export_in_fresh_process(run.fit("export").path, settings)
     begun.remember(export=made["path"])

@@ -19,7 +19,7 @@ def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[s
 
     Args:
         folder: of the job.
-        settings: model (the .keras file), parent (where versions are made), description and demo.
+        settings: model (the .keras file), parent (where versions are made), description, demo and formats.
     """
     if not (folder / DONE).is_file():
         runfolder.write_json(folder / "settings.json", dict(settings))
@@ -36,9 +36,9 @@ def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[s
 def run_export(folder: Path) -> None:
     """Do the job in this process."""
     settings = runfolder.read_json(folder / "settings.json")
-    made = publish(
-        Path(settings["model"]), Path(settings["parent"]), settings["description"], demo=bool(settings["demo"])
-    )
+    model, parent = Path(settings["model"]), Path(settings["parent"])
+    description, demo = settings["description"], bool(settings["demo"])
+    made = publish(model, parent, description, demo=demo, formats=settings["formats"])
     runfolder.write_json(folder / DONE, {"path": str(made)})
 
 

@@ -1,4 +1,4 @@
-"""A SavedModel to a LiteRT file with float32 weights and the outputs `logits` and `serve`, and to its answers."""
+"""A SavedModel to a LiteRT file with float32 or 8-bit weights and the outputs `logits` and `serve`; and to answers."""
 
 from pathlib import Path
 
@@ -12,8 +12,12 @@ from keras_med.export.quiet import stderr_dropped, tensorflow
 INSTALL = "pip install 'keras_med[litert]'"
 
 
-def write(saved_model: Path, file: Path, shape: tuple[int, ...]) -> None:
-    """Convert a SavedModel; volumes are refused, because the runtime has no 3-D pooling."""
+def write(saved_model: Path, file: Path, shape: tuple[int, ...], *, int8: bool = False) -> None:
+    """Convert a SavedModel; volumes are refused, because the runtime has no 3-D pooling.
+
+    Args:
+        int8: store large weights in 8 bits, a scale for each; what flows between the layers stays float32.
+    """
     if len(shape) != 3:
         size = " x ".join(map(str, shape))
         raise RecipeError(
@@ -27,6 +31,8 @@ def write(saved_model: Path, file: Path, shape: tuple[int, ...]) -> None:
     tf = tensorflow()
     loaded, outputs = together(saved_model, shape)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([outputs.get_concrete_function()], loaded)
+    if int8:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
     file.write_bytes(converter.convert())
 
 

@@ -16,6 +16,7 @@ NAME = "keras_med.json"
 KERAS_FILE = "model.keras"
 ONNX_FILE = "model.onnx"
 LITERT_FILE = "model.tflite"
+LITERT_INT8_FILE = "model_int8.tflite"
 _PACKAGES = ("keras_med", "keras", "tensorflow", "numpy", "tf2onnx", "onnxruntime", "ai-edge-litert")
 _READ_BY_TENSORFLOW = ("saved_model", "variables/", "assets")  # what it would pick up although nobody listed it
 

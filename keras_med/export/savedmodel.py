@@ -20,7 +20,7 @@ from keras_med.export.verify import verify_in_fresh_process
 if TYPE_CHECKING:
     import keras
 
-Format = Literal["onnx", "litert"]  # beside the SavedModel
+Format = Literal["onnx", "litert", "litert_int8"]  # beside the SavedModel
 SEED = 20
 _POOL = 2  # images tried for each golden one that is kept
 _BATCH_VALUES = 2**23  # values in one batch while the golden images are chosen
@@ -75,6 +75,8 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any], forma
             onnx.write(folder, folder / manifest.ONNX_FILE, shape)
         if "litert" in formats:
             litert.write(folder, folder / manifest.LITERT_FILE, shape)
+        if "litert_int8" in formats:
+            litert.write(folder, folder / manifest.LITERT_INT8_FILE, shape, int8=True)
         shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
         manifest.write(folder, {"demo": False, **description, "golden": answers})
 

@@ -15,6 +15,7 @@ def check_settings(recipe: Recipe) -> None:
     _check_stages(recipe.train, recipe.final)
     _check_precision(recipe)
     _check_threshold(recipe)
+    _check_formats(recipe)
 
 
 def _check_loss(recipe: Recipe) -> None:
@@ -80,3 +81,12 @@ def _check_threshold(recipe: Recipe) -> None:
     if final is not None and not final.calibration:
         what = "The final network's threshold needs examples that it never saw."
         raise RecipeError(what, remedy="--set final.calibration=0.15")
+
+
+def _check_formats(recipe: Recipe) -> None:
+    """Refuse now what would be refused after the training."""
+    volumes = len(recipe.image.size) == 3
+    refused = [name for name in recipe.export.formats if volumes and name.startswith("litert")]
+    if refused:
+        what = f"export.formats has {refused[0]}, and LiteRT cannot run a network on volumes: it has no MaxPool3D."
+        raise RecipeError(what, remedy="Leave litert out of the formats.")

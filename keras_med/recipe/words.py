@@ -221,6 +221,16 @@ class Report:
     heat: bool = True
 
 
+@word
+class Export:
+    """What is made of the network that leaves the run, beside its SavedModel and .keras file.
+
+    formats: also ONNX, LiteRT with float32 weights, or LiteRT with 8-bit weights
+    """
+
+    formats: tuple[Literal["onnx", "litert", "litert_int8"], ...] = ()
+
+
 Target = Binary | Classes | Regression
 Split = Holdout | KFold | Column
 
@@ -243,4 +253,5 @@ class Recipe:
     search: Search | None = None
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     report: Report = dataclasses.field(default_factory=Report)
+    export: Export = dataclasses.field(default_factory=Export)
     seed: Seed = 0

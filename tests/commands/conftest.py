@@ -48,9 +48,11 @@ WIDE = (
     .replace("KFold(folds=2, validation=0.2, test=0.2)", "Holdout(validation=0.3, test=0.3)")
     .replace('Regression(unit="pixels")', "Binary(positive=True)")
     .replace("    final=Final(share=0.9),\n", "    evaluate=Evaluate(sensitivity=0.8, assurance=None),\n")
+    .replace("    seed=3,", '    export=Export(formats=("onnx", "litert", "litert_int8")),\n    seed=3,')
     .replace("Data(index)", 'Data(index, balance="undersample")')
     .replace(
-        "Data, Final, Image, KFold, Model, Recipe, Regression", "Binary, Data, Evaluate, Holdout, Image, Model, Recipe"
+        "Data, Final, Image, KFold, Model, Recipe, Regression",
+        "Binary, Data, Evaluate, Export, Holdout, Image, Model, Recipe",
     )
 )
 

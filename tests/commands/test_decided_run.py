@@ -65,6 +65,13 @@ def test_the_export_knows_its_training_pictures_and_flags_others(
     assert list(rows) == ["path", "row", "p_1", "calibrated_1", "decision", "out_of_range", "reason"]
 
 
+def test_the_export_has_every_format_that_the_recipe_asks_for(wide: tuple[RunFolder, str]) -> None:
+    files = json.loads((Path(json.loads(wide[0].settings.read_text())["export"]) / "keras_med.json").read_text())[
+        "files"
+    ]
+    assert {"model.onnx", "model.tflite", "model_int8.tflite", "saved_model.pb"} <= set(files)
+
+
 def test_the_worst_misses_are_explained_by_the_network_that_is_kept(wide: tuple[RunFolder, str]) -> None:
     run, _ = wide
     done = json.loads((run.fits / "explanations" / "done.json").read_text())

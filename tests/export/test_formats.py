@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_med.errors import EnvironmentProblem, RecipeError, RunFailed
-from keras_med.export import manifest
+from keras_med.export import formats, manifest
 from keras_med.export.savedmodel import Format, export
 from keras_med.export.verify import verify
 
@@ -79,6 +79,51 @@ def test_volumes_go_to_onnx_and_are_refused_by_litert(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
     export(tmp_path / "model.keras", tmp_path / "export", {}, formats=["onnx"])
     assert [check.format for check in verify(tmp_path / "export").checks] == ["SavedModel", "ONNX"]
+
+
+def wide_network(seed: int) -> keras.Model:
+    """Return a network whose weights are many enough to be stored in 8 bits."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((12, 10, 3))
+    features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+    features = keras.layers.Dense(32, activation="relu")(features)
+    return keras.Model(image, keras.layers.Dense(1)(features))
+
+
+def test_8_bit_weights_change_the_answers_within_the_stated_loss_and_halve_the_file(tmp_path: Path) -> None:
+    wide_network(7).save(tmp_path / "model.keras")
+    export(tmp_path / "model.keras", tmp_path / "export", {}, formats=["litert", "litert_int8"])
+    sizes = [(tmp_path / "export" / name).stat().st_size for name in (manifest.LITERT_FILE, manifest.LITERT_INT8_FILE)]
+    assert sizes[1] < sizes[0] / 2
+    result = verify(tmp_path / "export")
+    check = result.checks[-1]
+    assert (check.format, check.passed) == ("LiteRT int8", True)
+    assert 1e-4 < check.difference <= 0.05 * result.span  # it is another network, and says by how much
+    assert any("LiteRT int8" in line and "allowed" in line for line in result.lines())
+    assert manifest.LITERT_INT8_FILE in result.files
+
+
+def test_8_bit_weights_that_change_the_answers_more_do_not_pass(tmp_path: Path) -> None:
+    for seed, name in ((7, "one"), (8, "two")):
+        wide_network(seed).save(tmp_path / "model.keras")
+        export(tmp_path / "model.keras", tmp_path / name, {}, formats=["litert_int8"])
+    content = manifest.read(tmp_path / "one")
+    other = (tmp_path / "two" / manifest.LITERT_INT8_FILE).read_bytes()
+    (tmp_path / "one" / manifest.LITERT_INT8_FILE).write_bytes(other)
+    manifest.write(tmp_path / "one", {"golden": content["golden"]})
+    with pytest.raises(RunFailed, match=r"LiteRT int8 serve differs by .*allowed is 5% of the outputs' span"):
+        verify(tmp_path / "one")
+
+
+def test_a_format_whose_package_is_absent_is_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    formats.check(["onnx", "litert", "litert_int8"])
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(
+        EnvironmentProblem, match=r"ai-edge-litert: it is not installed.\npip install 'keras_med\[litert"
+    ):
+        formats.check(["litert_int8"])
 
 
 @pytest.mark.parametrize(("name", "missing"), [("onnx", "onnxruntime"), ("litert", "ai_edge_litert.interpreter")])

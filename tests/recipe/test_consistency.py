@@ -4,7 +4,21 @@ from typing import Any
 
 import pytest
 
-from keras_med import Binary, Classes, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Regression, Train
+from keras_med import (
+    Binary,
+    Classes,
+    Data,
+    Evaluate,
+    Export,
+    Final,
+    Holdout,
+    Image,
+    KFold,
+    Model,
+    Recipe,
+    Regression,
+    Train,
+)
 from keras_med.errors import RecipeError
 from keras_med.recipe.consistency import check_settings
 from keras_med.recipe.words import Target
@@ -88,3 +102,11 @@ def test_what_only_classes_have_is_refused_for_a_number(train: Train, name: str)
     with pytest.raises(RecipeError, match=rf"train\.{name} needs classes, and the target is a number"):
         check_settings(recipe(train))
     check_settings(recipe(train, target=Binary()))
+
+
+@pytest.mark.parametrize("name", ["litert", "litert_int8"])
+def test_litert_is_refused_for_volumes_before_training(name: Any) -> None:
+    pictures = replace(recipe(Train()), export=Export(formats=("onnx", name)))
+    check_settings(pictures)
+    with pytest.raises(RecipeError, match=f"export.formats has {name}, and LiteRT cannot run a network on volumes"):
+        check_settings(replace(pictures, image=Image(size=(8, 8, 4))))

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def with_nearest(error: DataError, root: Path, wanted: Sequence[str] = ()) -> Da
 def _told(error: DataError, root: Path, name: str, found: Path) -> DataError:
     up = found in root.absolute().parents
     levels = abs(len(found.parts) - len(root.absolute().parts))
-    remedy = f"Found {name} {_LEVELS[levels]} {'up' if up else 'down'}: use --data {found}"
+    remedy = f"Found {name} {_LEVELS[levels]} {'up' if up else 'down'}: use --data {shlex.quote(str(found))}"
     return DataError(error.what, where=error.where, remedy=remedy)
 
 

@@ -46,7 +46,7 @@ def test_pictures_that_a_pattern_misses_are_looked_for_below_and_above(brain: Pa
 def test_a_csv_that_is_absent_is_looked_for_too(brain: Path) -> None:
     (brain / "Brain Tumor.csv").rename(brain / "Brain Tumor" / "Brain Tumor.csv")
     told = refusal("brain_tumor.py", brain)
-    assert told.remedy == f"Found Brain Tumor.csv one level down: use --data {brain / 'Brain Tumor'}"
+    assert told.remedy == f"Found Brain Tumor.csv one level down: use --data '{brain / 'Brain Tumor'}'"
 
 
 def test_class_folders_one_level_down_are_named_and_so_are_those_above(chest: Path) -> None:

@@ -2,11 +2,11 @@
 
     python benchmarks/soak/killed_training.py [--kills 20] [--seed 0] [--pictures 1200] [--set train.clip=1 ...]
 
-One run is made; its fit is then trained from its settings: at once, and by a program that SIGKILL ends at random
-moments and that is started again. The fit has dropout, BatchNormalization, shuffling, augmentation, a rate that follows
-the validation loss, averaged weights and early stopping. Each kill strikes after the imports, at a moment drawn so that
-the kills spread over building, reading, steps, validation and writing. Wanted: the same weights, predictions and
-history, seconds aside.
+One run is made; its two stages are then trained from their settings: at once, and by a program that SIGKILL ends at
+random moments and that is started again. They have dropout, BatchNormalization, shuffling, augmentation, a rate that
+follows the validation loss, averaged weights and early stopping; the second goes on with the first one's weights and
+sets a frozen layer free. Each kill strikes after the imports, at a moment drawn so that the kills spread over building,
+reading, steps, validation and writing. Wanted: the same weights, predictions and history, seconds aside.
 """
 
 import argparse
@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from keras_med import runfolder
 from keras_med.runfolder import FitFolder
 
+FITS = ("t000-fold0", "t000-fold0-tuned")
 RECIPE = '''"""Bright or dark spots, every fourth label wrong."""
 
 from keras_med import Augment, Binary, Data, Holdout, Image, Model, Recipe, Train, tables
@@ -44,7 +45,7 @@ def network(image):
 
     x = keras.layers.Rescaling(1 / 255)(image)
     for filters in (16, 32):
-        x = keras.layers.Conv2D(filters, 3, padding="same")(x)
+        x = keras.layers.Conv2D(filters, 3, padding="same", trainable=filters > 16, name=f"conv{filters}")(x)
         x = keras.layers.Activation("relu")(keras.layers.BatchNormalization()(x))
         x = keras.layers.MaxPooling2D()(x)
     x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
@@ -59,7 +60,8 @@ recipe = Recipe(
     augment=Augment(flip="horizontal", shift=0.1),
     model=Model(network),
     train=Train(epochs=200, batch_size=16, learning_rate=3e-4, schedule="plateau", plateau_patience=4, patience=12,
-                ema=0.9, class_weight="balanced", threads=1),
+                ema=0.9, class_weight="balanced", threads=1,
+                fine_tune_from="conv16", fine_tune_epochs=200, fine_tune_rate=1e-4),
 )
 '''
 
@@ -77,20 +79,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = made_run(folder, arguments.pictures, arguments.set)
-        fit = fresh(whole, folder / "runs" / "spots" / "killed")
-        process = start(fresh(whole, whole))
-        begun = time.monotonic()
-        finished(process)
-        seconds = time.monotonic() - begun
-        trained = pd.read_csv(FitFolder(whole / "fits" / "t000-fold0").history)["seconds"].sum()
+        killed = fresh(whole, folder / "runs" / "spots" / "killed")
+        fresh(whole, whole)
+        seconds = 0.0
+        while (fit := undone(whole)) is not None:
+            process, begun = start(fit), time.monotonic()
+            finished(process)
+            seconds += time.monotonic() - begun
+        trained = sum(pd.read_csv(FitFolder(whole / "fits" / name).history)["seconds"].sum() for name in FITS)
         draw = np.random.default_rng(arguments.seed)
-        longest = (seconds - trained) + 1.6 * trained / max(1, arguments.kills)
-        one = found(whole / "fits" / "t000-fold0")
-        done, others = kill_again_and_again(fit, arguments.kills, longest, draw)
+        longest = (seconds - trained) / len(FITS) + 1.6 * trained / max(1, arguments.kills)
+        one = found(whole)
+        done, others = kill_again_and_again(killed, arguments.kills, longest, draw)
     print(f"undisturbed, {trained:.0f} s of training: {one}")
     for other in others:
         print(f"killed and continued:      {other}")
-    print(f"epochs done at each of {len(done)} kills: {' '.join(map(str, done))}")
+    print(f"stage and epochs done at each of {len(done)} kills: {' '.join(done)}")
     reached = set(others) == {one} and len(done) == arguments.kills and trained >= 60
     print("reached" if reached else "MISSED")
     return 0 if reached else 1
@@ -119,14 +123,19 @@ def made_run(folder: Path, count: int, assignments: list[str]) -> Path:
 
 
 def fresh(run: Path, copy: Path) -> Path:
-    """Return the fit of the run, or of a copy of it, with nothing but its settings."""
+    """Return the run, or a copy of it, with nothing but the settings of its fits."""
     if copy != run:
         shutil.copytree(run, copy, symlinks=True)
-    fit = copy / "fits" / "t000-fold0"
-    for other in fit.iterdir():
+    for other in [file for name in FITS for file in (copy / "fits" / name).iterdir()]:
         if other.name != "settings.json":
             shutil.rmtree(other) if other.is_dir() else other.unlink()
-    return fit
+    return copy
+
+
+def undone(run: Path) -> Path | None:
+    """Return the first fit that is not done."""
+    fits = (run / "fits" / name for name in FITS)
+    return next((fit for fit in fits if not FitFolder(fit).done.is_file()), None)
 
 
 def train(fit: Path) -> int:
@@ -157,34 +166,41 @@ def finished(process: subprocess.Popen[str]) -> None:
 
 
 def kill_again_and_again(
-    fit: Path, kills: int, longest: float, draw: np.random.Generator
-) -> tuple[list[int], list[str]]:
+    run: Path, kills: int, longest: float, draw: np.random.Generator
+) -> tuple[list[str], list[str]]:
     """Start and kill; a training that comes through is kept as a result and begun anew, until all kills have struck.
 
-    Returns the epochs that were done at each kill, and what each finished training left.
+    Returns the stage and the epochs that were done at each kill, and what each finished training left.
     """
-    done: list[int] = []
+    done: list[str] = []
     results: list[str] = []
     while len(done) < kills:
+        fit = undone(run)
+        if fit is None:
+            results.append(found(run))
+            fresh(run, run)
+            continue
         process = start(fit)
         try:
             process.wait(timeout=draw.uniform(0, longest))
         except subprocess.TimeoutExpired:
             process.kill()
         process.communicate()
-        if FitFolder(fit).done.is_file():
-            results.append(found(fit))
-            fresh(fit.parent.parent, fit.parent.parent)
-        else:
+        if not FitFolder(fit).done.is_file():
             history = FitFolder(fit).history
-            done.append(len(pd.read_csv(history)) if history.is_file() else 0)
-    finished(start(fit))
-    return done, [*results, found(fit)]
+            done.append(f"{FITS.index(fit.name) + 1}:{len(pd.read_csv(history)) if history.is_file() else 0}")
+    while (fit := undone(run)) is not None:
+        finished(start(fit))
+    return done, [*results, found(run)]
 
 
-def found(fit: Path) -> str:
-    """Hash the weights, the predictions and the history but for its seconds."""
-    weights, files = hashlib.sha256(), FitFolder(fit)
+def found(run: Path) -> str:
+    """Hash both stages: the weights, the predictions and the histories but for their seconds."""
+    return ", ".join(found_in(FitFolder(run / "fits" / name)) for name in FITS)
+
+
+def found_in(files: FitFolder) -> str:
+    weights = hashlib.sha256()
     with zipfile.ZipFile(files.best) as saved, saved.open("model.weights.h5") as stream, h5py.File(stream) as content:
         values: list[bytes] = []
         content.visititems(lambda name, part: values.append(part[()].tobytes()) if hasattr(part, "shape") else None)

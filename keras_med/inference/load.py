@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_med import runfolder
 from keras_med.errors import DataError, EnvironmentProblem, RecipeError, five_of
 from keras_med.export import manifest
 from keras_med.export.network import load_network
 from keras_med.export.quiet import tensorflow
+from keras_med.runfolder import RunFolder
 
 if TYPE_CHECKING:
     import keras
@@ -64,6 +66,8 @@ def find_model(reference: str) -> Path:
             found = folder if (folder / manifest.NAME).is_file() else _newest_version(folder)
             if found:
                 return found
+        if named := _of_run(place):
+            return named
         raise RecipeError(
             "This folder holds no export.", where=str(place), remedy="A run makes its export when it has finished."
         )
@@ -104,6 +108,13 @@ def _checked(folder: Path, trust: bool) -> tuple[dict[str, Any], tuple[str, ...]
             f"This export is not as it was written: {five_of(list(changed))}.", where=str(folder), remedy=remedy
         )
     return content, changed
+
+
+def _of_run(place: Path) -> Path | None:
+    """Return the export that a run on real data has put into saved_models."""
+    settings = RunFolder(place).settings
+    named = runfolder.read_json(settings).get("export") if settings.is_file() else None
+    return Path(named) if named and (Path(named) / manifest.NAME).is_file() else None
 
 
 def _newest_version(folder: Path) -> Path | None:

@@ -12,6 +12,7 @@ from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
 from keras_med.export.savedmodel import export
 from keras_med.inference.load import find_model, load_keras, load_model
+from keras_med.runfolder import write_json
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,16 @@ def test_a_model_is_an_export_a_run_folder_a_name_or_a_folder_of_versions(
     assert find_model("runs/ages/20261121T070000Z-00ff") == older
     Path("runs/ages/latest").symlink_to("20261121T070000Z-00ff")
     assert find_model("runs/ages/latest") == Path("runs/ages/latest/export")
+
+
+def test_a_run_on_real_data_names_its_export_in_saved_models(tmp_path: Path) -> None:
+    export_of_it, run = an_export(tmp_path / "saved_models" / "ages" / "3"), tmp_path / "runs" / "ages" / "one"
+    run.mkdir(parents=True)
+    write_json(run / "settings.json", {"export": str(export_of_it)})
+    assert find_model(str(run)) == export_of_it
+    write_json(run / "settings.json", {"demo": False})  # it has not come so far
+    with pytest.raises(RecipeError, match="holds no export"):
+        find_model(str(run))
 
 
 def test_what_is_no_model_is_refused_with_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

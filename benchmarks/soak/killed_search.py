@@ -155,7 +155,7 @@ def kill_again_and_again(
         while progress(folder) == known and process.poll() is None:  # past the imports: epochs are trained
             time.sleep(0.02)
         striking = len(struck) < kills
-        longest = draw.uniform(0, 1.6 * seconds / (kills + 1)) if striking else 1200
+        longest = draw.uniform(0, 1.2 * seconds / (kills + 1)) if striking else 1200
         ended = wait(process, folder, "killed", longest, "search.csv")
         kill(process)
         done = {fit: (fit / "done.json").stat().st_mtime_ns for fit in fits_of(folder, "killed") if finished(fit)}

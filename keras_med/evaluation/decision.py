@@ -173,7 +173,10 @@ def _calibration(
     kind: Kind = "binary" if scoring.kind == "binary" else "classes"
     p, truth = fitting_arrays(unseen, kind=kind, classes=scoring.classes)
     natural, seen = priors or (None, None)
-    found = fit_slope_intercept(p, truth) if bent else fit_temperature(p, truth, prior=natural, training_prior=seen)
+    try:
+        found = fit_slope_intercept(p, truth) if bent else fit_temperature(p, truth, prior=natural, training_prior=seen)
+    except DataError as refused:  # of a network that says the same of everything; the verdict tells of that
+        return None, f"Not calibrated. {refused.what}"
     return (None, f"Not calibrated. {found.note}") if found.note else (found, "")
 
 

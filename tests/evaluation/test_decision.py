@@ -148,3 +148,12 @@ def test_what_cannot_be_calibrated_says_why() -> None:
 
 def test_a_regression_has_none() -> None:
     assert decide(pd.DataFrame(), Scoring("regression", "", (), 1), recipe(Evaluate()), None) is None
+
+
+def test_a_network_that_says_the_same_of_everything_is_not_calibrated_and_stops_no_run() -> None:
+    made = decide(table(np.zeros(60), np.arange(60) % 3 == 0), SCORING, recipe(Evaluate()), None)
+    assert made is not None
+    assert made.calibration is None
+    told = made.to_json({})["calibration"]
+    assert told["method"] is None
+    assert told["sentence"] == "Not calibrated. Every prediction is the same: there is nothing to calibrate."

@@ -45,7 +45,7 @@ def aggregate(
     grouped = predictions.groupby("patient", sort=False)
     table = grouped[scores].agg(combine)
     if "label" in predictions:
-        table.insert(0, "label", _labels(predictions, positive))
+        table.insert(0, "label", patient_labels(predictions, positive))
     table["examples"] = grouped.size()
     for name in ("role", "fit", "split"):
         if name in predictions and (grouped[name].nunique() == 1).all():
@@ -55,7 +55,8 @@ def aggregate(
     return table
 
 
-def _labels(predictions: pd.DataFrame, positive: object) -> pd.Series:
+def patient_labels(predictions: pd.DataFrame, positive: object = None) -> pd.Series:
+    """Give each patient's label: the positive one where any of its examples has it, else the one that all bear."""
     grouped = predictions.groupby("patient", sort=False)["label"]
     if positive is not None:
         hit = predictions["label"].map(label_text) == label_text(positive)

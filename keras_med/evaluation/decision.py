@@ -54,8 +54,9 @@ class Decision:
     priors: Priors | None = None
 
     def scoring(self, scoring: Scoring) -> Scoring:
-        """Return how predictions are scored with this threshold."""
-        return replace(scoring, threshold=self.threshold.value, owner=self.fit) if self.threshold else scoring
+        """Return how predictions are scored with this threshold and judged with this calibration."""
+        value = self.threshold.value if self.threshold else scoring.threshold
+        return replace(scoring, threshold=value, calibration=self.calibration, owner=self.fit)
 
     def checks(self) -> list[Check]:
         """Return the check that stands where a threshold should."""
@@ -89,8 +90,11 @@ def decide(unseen: pd.DataFrame, scoring: Scoring, recipe: Recipe, priors: Prior
     if scoring.kind == "regression" or not len(unseen):
         return None
     fit, part = str(unseen["fit"].iloc[0]), str(unseen["role"].iloc[0])
-    threshold, refusal = _threshold(cases(unseen, scoring), scoring, recipe.evaluate)
-    bent = recipe.train.loss == "focal" or recipe.train.label_smoothing > 0
+    unseen = cases(unseen, scoring)
+    threshold, refusal = _threshold(unseen, scoring, recipe.evaluate)
+    # What combines a patient's probabilities bends them too: no change of the examples' prior undoes it.
+    combined = scoring.case == "patient"
+    bent = combined or recipe.train.loss == "focal" or recipe.train.label_smoothing > 0
     calibration, why = _calibration(unseen, scoring, priors, bent=bent)
     used = priors if calibration and calibration.method == "temperature" else None
     return Decision(fit, part, threshold, refusal, calibration, why, used)
@@ -113,10 +117,11 @@ def changed_priors(index: pd.DataFrame, splits: pd.DataFrame, fold: str, recipe:
 
 
 def effect(predictions: pd.DataFrame, decision: Decision, scoring: Scoring) -> dict[str, Any]:
-    """Return what calibration does to the probabilities of test examples, one by one: before and after."""
+    """Return what calibration does to the probabilities of the test's cases: before and after."""
     rows = predictions[(predictions["role"] == "test") & (predictions["fit"] == decision.fit)]
     if decision.calibration is None or not len(rows) or scoring.kind == "regression":
         return {}
+    rows = cases(rows, scoring)
     after = calibrated(rows, decision.calibration, kind=scoring.kind, classes=scoring.classes)
     tables = {"before": rows, "after": after}
     settings: dict[str, Any] = {"kind": scoring.kind, "seed": scoring.seed, "classes": scoring.classes}

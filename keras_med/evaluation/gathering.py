@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_med.data.copies import MARK
 from keras_med.errors import DataError
+from keras_med.evaluation.aggregation import patient_labels
+from keras_med.evaluation.summary import Scoring
 
 
 def gathered(files: Mapping[str, Path]) -> pd.DataFrame:
@@ -36,10 +39,16 @@ def with_patients(predictions: pd.DataFrame, index: pd.DataFrame) -> pd.DataFram
     return predictions.assign(patient=predictions["id"].map(known))
 
 
-def labels_of(index: pd.DataFrame, splits: pd.DataFrame, fold: str) -> pd.Series:
-    """Return the labels of a fold's training side."""
-    chosen = splits[(splits["fold"] == fold) & (splits["split"] == "train")]
-    return index.set_index("id")["label"].reindex(chosen["id"])
+def labels_of(
+    index: pd.DataFrame, splits: pd.DataFrame, fold: str, *, undersampled: bool, scoring: Scoring
+) -> pd.Series:
+    """Return the labels of a fold's training side, one a case, as they came: with those that undersampling left out."""
+    fewer = (splits["split"] == "unused") & ~splits["id"].str.endswith(MARK)
+    used = (splits["split"] == "train") | fewer if undersampled else splits["split"] == "train"
+    rows = index.set_index("id").reindex(splits.loc[(splits["fold"] == fold) & used, "id"])
+    if scoring.case == "patient" and scoring.kind == "binary":
+        return patient_labels(rows, scoring.classes[-1])
+    return rows["label"]
 
 
 def count_test_use(file: Path, splits: pd.DataFrame, fold: str, run: str) -> int:

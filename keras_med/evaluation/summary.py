@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from keras_med.evaluation.aggregation import aggregate
+from keras_med.evaluation.calibration import Calibration, calibrated
 from keras_med.evaluation.comparisons import improvement, log_loss_improvement
 from keras_med.evaluation.reading import patients_of
 from keras_med.evaluation.repeats import repeated
@@ -27,7 +28,8 @@ class Scoring:
     case: what one case is, an example or a patient.
     combine: how the predictions of one patient become one.
     threshold: p from which a binary case is called positive, by the network that `owner` names.
-    owner: the fit that the threshold was chosen for; all others call from 0.5 on.
+    calibration: of the same network's probabilities; figures are of its own ones, whatever this is.
+    owner: the fit that both were chosen for; all others call from 0.5 on.
     """
 
     kind: Kind
@@ -37,11 +39,18 @@ class Scoring:
     case: Literal["example", "patient"] = "example"
     combine: Literal["mean", "max"] = "mean"
     threshold: float = 0.5
+    calibration: Calibration | None = None
     owner: str = ""
 
     def threshold_for(self, rows: pd.DataFrame) -> float:
         """Return the threshold at which these rows are called: the owner's for rows that it alone predicted."""
         return self.threshold if set(rows["fit"]) == {self.owner} else 0.5
+
+    def calibrated(self, rows: pd.DataFrame) -> pd.DataFrame | None:
+        """Return the rows with calibrated probabilities; None where they are another network's, or have none."""
+        if self.calibration is None or self.kind == "regression" or set(rows["fit"]) != {self.owner}:
+            return None
+        return calibrated(rows, self.calibration, kind=self.kind, classes=self.classes)
 
 
 def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series], scoring: Scoring) -> dict[str, Any]:
@@ -70,6 +79,7 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
         seed=scoring.seed,
         classes=scoring.classes,
         validation=watched if len(watched) and place == "test" else None,
+        calibrated=scoring.calibrated(rows) if place == "test" else None,
     )
     return {
         "splits": splits,

@@ -25,6 +25,10 @@ SENTENCES: dict[tuple[str, str], str] = {
         "On cases held back from training the network ranks better than chance and its probabilities beat the "
         "training prevalence."
     ),
+    ("LEARNED", "calibrated"): (
+        "On cases held back from training the network ranks better than chance; its own probabilities do not beat the "
+        "training prevalence, its calibrated ones do."
+    ),
     ("LEARNED", "uncalibrated"): (
         "On cases held back from training the network ranks better than chance, but its probabilities do not beat "
         "the training prevalence: calibrate them before anyone reads them as chances."
@@ -69,6 +73,7 @@ def verdict(
     seed: int,
     classes: Sequence[object] = (),
     validation: pd.DataFrame | None = None,
+    calibrated: pd.DataFrame | None = None,
 ) -> Verdict:
     """Judge a network on test predictions against the training constant, paired over patients.
 
@@ -77,6 +82,8 @@ def verdict(
             for classes their shares in training, in the order of `classes`; for a binary target the share of the
             positive (last) class.
         validation: without it, a network that fails on the test is said to have failed to learn.
+        calibrated: the test with the probabilities that its export's calibration gives, where it has one. They rank
+            alike, so they can only mend what the network's own fail at: beating the training constant.
     """
     lacking = _lacking(test, kind, classes)
     if lacking:
@@ -86,7 +93,9 @@ def verdict(
     if outcome == "learned":
         return _say("LEARNED", "regression" if kind == "regression" else "classification", figures)
     if outcome == "ranks":
-        return _say("LEARNED", "uncalibrated", figures)
+        mended = {} if calibrated is None else _figures(calibrated, training_constant, kind, classes, seed)
+        figures |= {f"calibrated_{name}": each for name, each in mended.items() if name == "log_loss_gain"}
+        return _say("LEARNED", "calibrated" if mended and _outcome(mended) == "learned" else "uncalibrated", figures)
     if validation is not None and not _lacking(validation, kind, classes):
         before = _figures(validation, training_constant, kind, classes, seed)
         if _outcome(before) in ("learned", "ranks") and (outcome == "failed" or _fell(before, figures)):

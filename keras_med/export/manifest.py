@@ -32,7 +32,8 @@ def describe(
     """Return what an export says about itself, as far as the recipe and its run know it.
 
     classes: labels in the order of the network's outputs; a binary network's one output is the probability of the last
-    decision: threshold and calibration as metrics.json has them; the threshold is one of the network's own output
+    decision: threshold and calibration as metrics.json has them; the threshold is one of the network's own output;
+        both are of what `decides_on` says
     """
     image = recipe.image
     threshold, calibration = ((decision or {}).get(name) or {} for name in ("threshold", "calibration"))
@@ -43,7 +44,7 @@ def describe(
         "classes": classes,
         "preparation": {"size": list(image.size), "values": image.values, "channels": image.shape[-1]},
         "threshold": threshold.get("value"),
-        "threshold_of": {"unit": recipe.evaluate.unit, "combine": recipe.evaluate.combine},
+        "decides_on": {"unit": recipe.evaluate.unit, "combine": recipe.evaluate.combine},
         "calibration": fitted if fitted["method"] else None,
         "data_hash": data_hash,
     }

@@ -1,7 +1,7 @@
 """An export's description and its network's outputs to what stands in predictions.csv for one picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ class Columns:
     classes: as text, in the order of the outputs; a binary network's one output is the probability of the last.
     threshold: of the network's own probability, before any calibration: that is what it was chosen on.
     known: what training pictures are like, where the export says it.
-    undecided: why there is no decision although the export has a threshold.
+    undecided: why there is no decision or calibrated probability although the export has what it takes.
     """
 
     kind: str
@@ -70,10 +70,18 @@ def columns_of(manifest: dict[str, Any]) -> Columns:
     if fitted:
         offsets = tuple(map(float, fitted["offsets"]))
         calibration = Calibration(fitted["method"], float(fitted["temperature"]), offsets, examples=0)
-    of = manifest.get("threshold_of") or {}
-    undecided = ""
-    if threshold is not None and of.get("unit") == "patient":
-        threshold = None
-        undecided = f"No decision: the threshold is of a patient's pictures together (their {of['combine']})."
     known = of_json(manifest["range"]) if manifest.get("range") else None
-    return Columns(manifest["target"]["kind"], classes, calibration, threshold, known, undecided)
+    found = Columns(manifest["target"]["kind"], classes, calibration, threshold, known)
+    of = manifest.get("decides_on") or {}
+    return _without_patients_figures(found, str(of["combine"])) if of.get("unit") == "patient" else found
+
+
+def _without_patients_figures(found: Columns, combine: str) -> Columns:
+    """Leave out what was chosen on whole patients, and say so."""
+    has = {"threshold": found.threshold is not None, "calibration": found.calibration is not None}
+    names = [name for name, given in has.items() if given]
+    if not names:
+        return found
+    are = "it is" if len(names) == 1 else "they are"
+    why = f"{' and '.join(names).capitalize()} left out: {are} of a patient's pictures together (their {combine})."
+    return replace(found, calibration=None, threshold=None, undecided=why)

@@ -114,9 +114,8 @@ def _metrics(contents: Contents) -> list[str]:
     for split, entries in (contents.metrics.get("splits") or {}).items():
         rows = [_row(name, entry) for name, entry in entries.items() if not name.startswith("support_")]
         if rows:
-            head = (
-                f"{split_name(split)}\n\n| Metric | Value | 95 % interval | Unit | Examples |\n|---|---|---|---|---|\n"
-            )
+            columns = f"| Metric | Value | 95 % interval | Unit | {contents.cases} |\n|---|---|---|---|---|\n"
+            head = f"{split_name(split)}\n\n{columns}"
             found.append(head + "\n".join(rows))
     return found
 

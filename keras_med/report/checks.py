@@ -9,6 +9,23 @@ from keras_med.report.wording import count, finite
 SEVERITIES = ("red", "amber", "info")
 WORDS = {"red": "Red", "amber": "Amber", "info": "Note"}
 SHOWN = 5
+VERDICTS = {
+    "FAILED TO LEARN": (
+        "red",
+        "The network failed to learn: no figure below is worth more than a constant's.",
+        "Look at the learning curves, the labels and the pictures as the network sees them.",
+    ),
+    "DID NOT GENERALISE": (
+        "red",
+        "The network did not generalise: what it reached in validation does not hold on the test.",
+        "Look whether both parts are alike; train less long, augment, or give it more patients.",
+    ),
+    "TOO FEW CASES TO SAY": (
+        "amber",
+        "The test has too few cases for a verdict.",
+        "Set more patients aside for the test, or judge by folds.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ def _check(row: dict[str, object]) -> Check:
 
 
 def _own(contents: Contents, found: Scored) -> list[Check]:
-    metrics, made = contents.metrics, []
+    metrics, made = contents.metrics, _of_verdict(contents)
     if contents.smoke:
         made.append(
             Check(
@@ -105,6 +122,12 @@ def _own(contents: Contents, found: Scored) -> list[Check]:
     if found.why:
         made.append(Check("amber", found.why))
     return made
+
+
+def _of_verdict(contents: Contents) -> list[Check]:
+    """Repeat among the checks what the verdict warns of."""
+    severity, sentence, remedy = VERDICTS.get(str((contents.metrics.get("verdict") or {}).get("name")), ("", "", ""))
+    return [Check(severity, sentence, remedy)] if severity else []
 
 
 def test_uses(contents: Contents) -> int | None:

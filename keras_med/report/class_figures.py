@@ -196,7 +196,7 @@ def reliability(found: Scored, contents: Contents, word: str) -> Drawing:
         figure,
         "reliability",
         caption="Reliability: on the dashed line the probabilities can be read as chances. Bars are 95 % limits of "
-        "each bin, with images counted as independent.",
+        f"each bin, with {found.case}s counted as independent.",
         alt=f"Reliability. {' '.join(told)}",
         data=pd.concat(parts, ignore_index=True),
     )

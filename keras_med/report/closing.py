@@ -17,7 +17,8 @@ def result(run: RunFolder, *, as_json: bool) -> str:
         files = {"run": run.path, "report": run.report, "export": settings.get("export")}
         content = {**metrics, "demo": settings["demo"], "smoke": settings["smoke"]}
         return json.dumps({**content, **{name: str(path) if path else None for name, path in files.items()}})
-    lines = [*_warnings(settings), *_told(metrics)]
+    case = (settings.get("settings") or {}).get("evaluate.unit", "example")
+    lines = [*_warnings(settings), *_told(metrics, case)]
     lines += [f"{check['severity'].upper()}: {check['sentence']}" for check in metrics["checks"]]
     lines.append(f"report   {run.report}")
     export = settings.get("export")
@@ -40,15 +41,16 @@ def _warnings(settings: dict[str, object]) -> list[str]:
     return told
 
 
-def _told(metrics: dict[str, Any]) -> list[str]:
+def _told(metrics: dict[str, Any], case: str) -> list[str]:
     headline, verdict = metrics["headline"], metrics["verdict"]
     if not headline:
         return ["Nothing was scored."]
     lines = [f"{verdict['name']}: {verdict['sentence']}"]
     for split, figures in metrics["splits"].items():
         entry = figures[headline["metric"]]
-        cases = wording.several(entry["n"], "example")
-        cases += f" of {wording.several(entry['patients'], 'patient')}" if entry["patients"] else ""
+        cases = wording.several(entry["n"], case)
+        if case == "example" and entry["patients"]:
+            cases += f" of {wording.several(entry['patients'], 'patient')}"
         shown = f"{wording.number(entry['value'], entry['unit'])} {entry['unit']}".strip()
         lines.append(
             f"{wording.split_name(split)}: {wording.metric_name(headline['metric'])} {shown} "

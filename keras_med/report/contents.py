@@ -135,6 +135,16 @@ class Contents:
         return int(self.labelled["patient"].nunique())
 
     @property
+    def case(self) -> Literal["example", "patient"]:
+        """What the figures count."""
+        return "patient" if self.chosen("evaluate.unit") == "patient" else "example"
+
+    @property
+    def cases(self) -> str:
+        """The same as the head of a column of counts."""
+        return f"{self.case.capitalize()}s"
+
+    @property
     def demo(self) -> bool:
         return bool(self.settings.get("demo"))
 

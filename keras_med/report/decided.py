@@ -12,7 +12,7 @@ def decided(contents: Contents) -> Values:
     """Return sentences and the table of probabilities before and after calibration; both empty where nothing was."""
     threshold, calibration = (contents.metrics.get(name) or {} for name in ("threshold", "calibration"))
     sentences = [*_threshold(contents, threshold), *_calibration(contents, calibration)]
-    return {"sentences": sentences, **_table(calibration)}
+    return {"sentences": sentences, **_table(calibration, contents)}
 
 
 def reached(metrics: Values) -> str:
@@ -45,7 +45,7 @@ def _calibration(contents: Contents, said: Values) -> list[str]:
     if not said.get("method"):
         return [str(said.get("sentence"))]
     part = split_name(str(said.get("part"))).lower()
-    told = f"Calibrated on {several(int(said['examples']), 'example')} of the {part} part: "
+    told = f"Calibrated on {several(int(said['examples']), contents.case)} of the {part} part: "
     bent = said["method"] == "slope_intercept"
     told += f"slope {number(1 / said['temperature'])} and intercepts" if bent else ""
     told += "" if bent else f"temperature {number(said['temperature'])}"
@@ -56,13 +56,13 @@ def _calibration(contents: Contents, said: Values) -> list[str]:
     return [told + ". The export says how; the figures above and below are of the network's own probabilities."]
 
 
-def _table(said: Values) -> Values:
+def _table(said: Values, contents: Contents) -> Values:
     before, after = said.get("before") or {}, said.get("after") or {}
     rows = [
         (metric_name(name), _cell(before[name]), _cell(after.get(name) or {}), count(before[name].get("n")))
         for name in before
     ]
-    return {"columns": ["Test, single examples", "As the network says", "Calibrated", "Examples"], "rows": rows}
+    return {"columns": ["Test", "As the network says", "Calibrated", contents.cases], "rows": rows}
 
 
 def _cell(entry: Values) -> str:

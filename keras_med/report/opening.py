@@ -6,7 +6,7 @@ from keras_med.report.checks import Check
 from keras_med.report.contents import Contents
 from keras_med.report.figures import Drawing
 from keras_med.report.pictures import Picture
-from keras_med.report.scored import headline_split
+from keras_med.report.scored import Scored, headline_split
 from keras_med.report.wording import (
     NOT_AVAILABLE,
     Entry,
@@ -25,7 +25,7 @@ NO_VERDICT = "This run was not judged: it scored no prediction."
 
 
 def first_screen(
-    contents: Contents, known: list[Check], three: list[Picture], drawings: dict[str, list[Drawing]]
+    contents: Contents, found: Scored, known: list[Check], three: list[Picture], drawings: dict[str, list[Drawing]]
 ) -> dict[str, Any]:
     """Give everything that is seen without scrolling."""
     split = headline_split(contents)
@@ -45,7 +45,7 @@ def first_screen(
             "interval": _interval(entry),
         },
         "gain": gain_sentence(gain, loss),
-        "counts": _counts(contents, entry, split),
+        "counts": _counts(contents, found, entry, split),
         "red": red,
         "red_words": several(len(red), "red check"),
         "other_words": several(amber, "amber check") if amber else "All checks",
@@ -75,10 +75,11 @@ def _interval(entry: Entry) -> str:
     return f"No interval: {str(entry.get('reason') or 'metrics.json has none').removeprefix('no interval: ')}"
 
 
-def _counts(contents: Contents, entry: Entry, split: str) -> list[tuple[str, str, str]]:
+def _counts(contents: Contents, found: Scored, entry: Entry, split: str) -> list[tuple[str, str, str]]:
     where = split_name(split).lower()
     images = count(len(contents.images)) if len(contents.index) else NOT_AVAILABLE
-    rows = [("Images", images, f"{count(entry['n'])} in {where}" if finite(entry.get("n")) else "")]
+    scored = entry.get("n") if contents.case == "example" or found.why else found.rows["id"].nunique()
+    rows = [("Images", images, f"{count(scored)} in {where}" if finite(scored) else "")]
     if contents.patients is None:
         return [*rows, ("Patients", "not known", "one person may lie on both sides of a split")]
     inside = f"{count(entry['patients'])} in {where}" if finite(entry.get("patients")) else ""

@@ -21,7 +21,7 @@ from keras_med.report.performance import performance
 from keras_med.report.pictures import first_three, gallery
 from keras_med.report.regression_figures import regression_figures
 from keras_med.report.reproduce import reproduce
-from keras_med.report.scored import Scored, scored
+from keras_med.report.scored import Scored, judged, scored
 from keras_med.report.search import search_drawings, search_section
 from keras_med.report.training_figures import learning_curves
 from keras_med.runfolder import RunFolder, write_csv, write_text
@@ -34,12 +34,13 @@ def write_report(run: RunFolder) -> Path:
     """Write report.html, figures/*.svg and the figures' data; say in the page what is missing."""
     contents = read(run)
     found = scored(contents)
-    drawings = draw(contents, found)
+    cases = judged(contents, found)
+    drawings = draw(contents, cases)
     for drawing in [each for group in drawings.values() for each in group]:
         drawing.save(run.figures)
     points = None
-    if contents.target.kind == "binary" and not found.why:
-        points = operating_points(found, threshold_of(contents.metrics, found.rows))
+    if contents.target.kind == "binary" and not cases.why:
+        points = operating_points(cases, threshold_of(contents.metrics, cases.rows))
         write_csv(run.figures / "thresholds.csv", points)
     page = render(contents, found, drawings, points)
     if len(page.encode()) > LARGEST:
@@ -82,7 +83,7 @@ def render(
         "run_name": contents.run.path.name,
         "demo": contents.demo,
         "smoke": contents.smoke,
-        "first": first_screen(contents, known, three, drawings),
+        "first": first_screen(contents, found, known, three, drawings),
         "result": sections.result(contents),
         "checks": known,
         "data": sections.data(contents, drawings["data"]),

@@ -4,37 +4,41 @@ from typing import Any
 
 import pandas as pd
 
+from keras_med.evaluation.aggregation import RULES
 from keras_med.report.contents import Contents
 from keras_med.report.decided import decided
 from keras_med.report.figures import Drawing
 from keras_med.report.operating import threshold_of
-from keras_med.report.scored import Scored
+from keras_med.report.scored import Scored, judged
 from keras_med.report.subgroups import subgroups
-from keras_med.report.wording import DECADE, Entry, count, finite, interval, number, split_name
+from keras_med.report.wording import DECADE, Entry, count, finite, interval, number, several, split_name
 
 NAMES = {"regression": "MAE", "binary": "AUROC", "classes": "Accuracy"}
 
 
 def performance(
-    contents: Contents, found: Scored, drawings: list[Drawing], points: pd.DataFrame | None
+    contents: Contents, examples: Scored, drawings: list[Drawing], points: pd.DataFrame | None
 ) -> dict[str, Any]:
     """Give everything that the section shows, or the sentence why there is nothing."""
-    target, entries = contents.target, (contents.metrics.get("splits") or {}).get(found.split) or {}
+    target, found = contents.target, judged(contents, examples)
+    entries = (contents.metrics.get("splits") or {}).get(found.split) or {}
     unit = f" ({target.unit})" if target.unit else ""
-    about = f"{split_name(found.split)}: {count(len(found.rows))} examples."
-    if contents.chosen("evaluate.unit") == "patient":
-        about += " Figures show single examples; the metrics in Result combine those of one patient."
+    about = f"{split_name(found.split)}: {several(len(found.rows), found.case)}"
+    if found.case == "patient":
+        rule = RULES[contents.chosen("evaluate.combine", "mean")]
+        about += f", each by {rule} for {several(len(examples.rows), 'example')}"
     return {
         "why": found.why,
         "gist": found.why or f"{len(drawings)} figures of the {split_name(found.split).lower()} split",
-        "about": about,
+        "about": f"{about}.",
+        "cases": contents.cases,
         "drawings": [drawing for drawing in drawings if points is None or drawing.name != "confusion"],
         "decided": decided(contents),
         "slider": None if points is None else _slider(contents, found, points),
         "classes": _classes(target.classes, entries) if target.kind == "classes" else [],
         "decades": _decades(entries),
         "unit": unit,
-        "subgroups": subgroups(contents, found),
+        "subgroups": subgroups(contents, examples),
         "subgroup_metric": NAMES[target.kind] + unit,
     }
 
@@ -53,7 +57,7 @@ def _slider(contents: Contents, found: Scored, points: pd.DataFrame) -> dict[str
         "shown": f"{threshold:.4g}",
         "positive": contents.target.positive,
         "negative": contents.target.classes[0],
-        "split": split_name(found.split).lower(),
+        "split": f"{split_name(found.split).lower()} {found.case}s",
         "own": _own(contents, found),
     }
 

@@ -33,8 +33,8 @@ def true_predicted(found: Scored, unit: str) -> Drawing:
         figure,
         "true_predicted",
         caption="Predicted against true. On the dashed line the prediction is exact; below it, too low.",
-        alt=f"{count(len(found.truth))} examples of the {split_name(found.split).lower()} split, predicted against "
-        f"true; correlation {together}.",
+        alt=f"{count(len(found.truth))} {found.case}s of the {split_name(found.split).lower()} split, predicted "
+        f"against true; correlation {together}.",
         data=_pairs(found),
     )
 

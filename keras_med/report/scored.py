@@ -1,12 +1,14 @@
 """The headline split's rows of predictions.csv, checked to be those that metrics.json speaks of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from keras_med.data.identifiers import label_text
+from keras_med.errors import DataError
+from keras_med.evaluation.summary import Scoring, cases
 from keras_med.report.contents import Contents
 from keras_med.report.wording import count, finite, number
 
@@ -23,6 +25,7 @@ class Scored:
         truth: labels: numbers for regression, else places among the classes (binary: 1 is positive).
         p: predicted values (n,), probabilities of the positive class (n,), or of all classes (n, classes).
         why: the sentence that stands where the figures would.
+        case: what a row is: an example, or a patient.
     """
 
     split: str
@@ -30,6 +33,7 @@ class Scored:
     truth: Floats
     p: Floats
     why: str = ""
+    case: str = "example"
 
     def chances(self) -> tuple[Floats, Floats]:
         """Return what a classifier gives chances of, and those: the positive class, or being right."""
@@ -80,15 +84,37 @@ def scored(contents: Contents) -> Scored:
     return Scored(split, rows, truth, p if target.kind == "classes" else p[:, 0])
 
 
+def scoring_of(contents: Contents) -> Scoring:
+    """Return how the run was scored."""
+    target, seed = contents.target, int(contents.settings.get("seed") or 0)
+    unit, combine = contents.case, contents.chosen("evaluate.combine", "mean")
+    return Scoring(target.kind, target.unit, target.classes, seed, unit, combine)
+
+
+def judged(contents: Contents, found: Scored) -> Scored:
+    """Give the cases that metrics.json speaks of: the examples, or patients, who are numbered and never named."""
+    if found.why or contents.case == "example":
+        return found
+    try:
+        rows = cases(found.rows, scoring_of(contents)).reset_index(drop=True)
+    except DataError as error:
+        return replace(_nothing(found.split, error.what), case=contents.case)
+    rows = rows.assign(id=[f"patient {number + 1}" for number in rows.index])
+    p = rows[_columns(contents)].to_numpy(dtype=np.float64)
+    truth = _truth(rows["label"], contents.target.kind, contents.target.classes)
+    return replace(found, rows=rows, truth=truth, p=p if contents.target.kind == "classes" else p[:, 0], case="patient")
+
+
 def disagreement(contents: Contents, found: Scored) -> str:
     """Say where predictions.csv and metrics.json are not of one run; empty when they agree."""
-    if found.why or contents.chosen("evaluate.unit") == "patient":
+    found = judged(contents, found)
+    if found.why:
         return ""
     entries = (contents.metrics.get("splits") or {}).get(found.split) or {}
     name = {"regression": "mae", "binary": "brier", "classes": "accuracy"}[contents.target.kind]
     entry = entries.get(name) or {}
     if finite(entry.get("n")) and entry["n"] != len(found.rows):
-        counted = f"metrics.json counts {count(entry['n'])} examples in the {found.split} split"
+        counted = f"metrics.json counts {count(entry['n'])} {found.case}s in the {found.split} split"
         return f"{counted}, predictions.csv {count(len(found.rows))}."
     value = _plain_metric(found, name)
     if finite(entry.get("value")) and abs(entry["value"] - value) > 1e-6 * max(1.0, abs(value)):

@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from keras_med.evaluation.aggregation import RULES
 from keras_med.report.checks import test_uses
 from keras_med.report.contents import Contents, Fit
 from keras_med.report.data_figures import parts_of, shown_fold
@@ -61,18 +62,20 @@ def result(contents: Contents) -> Values:
     else:
         why = "patients are not known: with several images a patient they are too narrow"
         sentences.append(f"Intervals resample images, because {why}.")
-    sentences += _simple(contents.metrics.get("linear"))
+    if contents.case == "patient":
+        sentences.append(f"A case is a patient, predicted as {RULES[contents.chosen('evaluate.combine', 'mean')]}.")
+    sentences += _simple(contents.metrics.get("linear"), contents.case)
     order = sorted(splits, key=lambda name: name != head)
-    return {"parts": [_part(name, splits[name]) for name in order if splits[name]], "sentences": sentences}
+    return {"parts": [_part(name, splits[name], contents) for name in order if splits[name]], "sentences": sentences}
 
 
-def _simple(linear: Entry | None) -> list[str]:
+def _simple(linear: Entry | None, case: str) -> list[str]:
     """Say what a linear model on thumbnails reaches on the same examples, and the difference."""
     if not linear:
         return []
     name, unit = metric_name(linear["metric"]), str(linear["gain"].get("unit") or "")
     told = f"A {linear['model']}, trained on the same examples: {name} {number(linear['linear']['value'], unit)}"
-    told += f" on {several(linear['gain']['n'], 'example')}; the network {number(linear['network']['value'], unit)}"
+    told += f" on {several(linear['gain']['n'], case)}; the network {number(linear['network']['value'], unit)}"
     if not finite(linear["gain"].get("low")):
         return [f"{told}."]
     gain = number(linear["gain"]["value"], unit)
@@ -133,11 +136,11 @@ def pictures(contents: Contents, found: Scored, shown: list[Picture], heat: list
     }
 
 
-def _part(name: str, entries: dict[str, Entry]) -> Values:
+def _part(name: str, entries: dict[str, Entry], contents: Contents) -> Values:
     """One split's table; decades and classes have their own under Performance."""
     shown = {key: each for key, each in entries.items() if not DECADE.match(key) and not BY_CLASS_TABLE.match(key)}
     shown |= {key: each for key, each in entries.items() if key.startswith(("macro_", "weighted_"))}
-    known = any(finite(each.get("patients")) for each in shown.values())
+    known = contents.case == "example" and any(finite(each.get("patients")) for each in shown.values())
     rows, reasons = [], dict[str, list[str]]()
     for key, each in shown.items():
         unit = str(each.get("unit") or "")
@@ -149,7 +152,7 @@ def _part(name: str, entries: dict[str, Entry]) -> Values:
     return {
         "title": split_name(name),
         "about": ABOUT.get(name, ""),
-        "columns": ["Metric", "Value", "95 % interval", "Examples", *(["Patients"] if known else [])],
+        "columns": ["Metric", "Value", "95 % interval", contents.cases, *(["Patients"] if known else [])],
         "rows": rows,
         "reasons": [(", ".join(names), reason) for reason, names in reasons.items()],
     }

@@ -4,8 +4,9 @@ import pandas as pd
 
 from keras_med.errors import DataError
 from keras_med.evaluation.scores import score
+from keras_med.evaluation.summary import cases
 from keras_med.report.contents import Contents
-from keras_med.report.scored import Scored
+from keras_med.report.scored import Scored, scoring_of
 from keras_med.report.wording import count, finite, interval, number
 
 # What the program itself puts into the table, and what names a person or a file.
@@ -36,10 +37,11 @@ def subgroups(contents: Contents, found: Scored) -> list[tuple[str, ...]]:
 
 def _figure(contents: Contents, rows: pd.DataFrame) -> tuple[str, str]:
     target, metric = contents.target, METRICS[contents.target.kind]
-    seed = int(contents.settings.get("seed") or 0)
+    scoring = scoring_of(contents)
     classes = (target.positive,) if target.kind == "binary" else target.classes
     try:
-        table = score(rows, kind=target.kind, seed=seed, unit=target.unit, classes=classes, resamples=RESAMPLES)
+        rows = cases(rows, scoring)
+        table = score(rows, kind=target.kind, seed=scoring.seed, unit=target.unit, classes=classes, resamples=RESAMPLES)
     except DataError as error:
         return count(len(rows)), error.what
     entry = table[metric]

@@ -9,6 +9,7 @@ from keras_med import runfolder
 from keras_med.data.dataset import UNLABELLED, read_index
 from keras_med.evaluation import decision, gathering, simple
 from keras_med.evaluation.decision import Decision
+from keras_med.evaluation.gap import gap_checks
 from keras_med.evaluation.protocol import protocol_checks
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.recipe.seeds import seed_for
@@ -33,7 +34,11 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
     made = _decision(scored, index, parts, recipe, scoring)
     if made is not None:
         scoring = made.scoring(scoring)
-    labels = {name: gathering.labels_of(index, parts, plan.fold) for name, plan in plans.items()}
+    fewer = recipe.data.balance == "undersample"
+    labels = {
+        name: gathering.labels_of(index, parts, plan.fold, undersampled=fewer, scoring=scoring)
+        for name, plan in plans.items()
+    }
     exported = plans.get(folds.exported_fit(recipe) or "none")
     start = exported.start if exported else None
     flattered = knowledge.flattered(scored, knowledge.known_groups(plans, parts, index, recipe), plans, parts, scoring)
@@ -48,11 +53,12 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
         *stages.checks(run, plans),
         *(made.checks() if made else []),
     ]
+    summary = summarise(scored, labels, scoring)
     return {
-        **summarise(scored, labels, scoring),
+        **summary,
         **(made.to_json(decision.effect(scored, made, scoring)) if made else {}),
         "linear": linear,
-        "checks": [*checks, *simple.checks(linear)],
+        "checks": [*checks, *gap_checks(summary, scored, scoring), *simple.checks(linear)],
         "flattery": flattered,
     }
 

@@ -146,6 +146,23 @@ def test_what_cannot_be_calibrated_says_why() -> None:
     assert "stopped at its limit" in apart.uncalibrated
 
 
+def test_calibration_is_of_the_cases_that_are_scored() -> None:
+    draw = np.random.default_rng(5)
+    true = np.repeat(draw.normal(-1, 1.5, 3000), 3)
+    positive = np.repeat(draw.random(3000) < expit(true[::3]), 3)
+    unseen = table(3 * true, positive).assign(patient=[f"{number // 3}" for number in range(len(true))])
+    asked = recipe(Evaluate(unit="patient", sensitivity=0.9))
+    made = decide(unseen, replace(SCORING, case="patient"), asked, ((0.9, 0.1), (0.5, 0.5)))
+    assert made is not None
+    assert made.calibration is not None
+    assert (made.calibration.method, made.calibration.examples) == ("slope_intercept", 3000)
+    assert made.calibration.temperature == pytest.approx(3, rel=0.08)
+    assert made.priors is None  # a patient's combined probabilities know nothing of the examples' shares
+    told = effect(unseen.assign(role="test"), made, replace(SCORING, case="patient"))
+    assert (told["after"]["brier"]["n"], told["after"]["brier"]["patients"]) == (3000, 3000)
+    assert told["after"]["calibration_slope"]["value"] == pytest.approx(1, abs=1e-3)
+
+
 def test_a_regression_has_none() -> None:
     assert decide(pd.DataFrame(), Scoring("regression", "", (), 1), recipe(Evaluate()), None) is None
 

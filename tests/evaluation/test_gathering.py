@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pytest
 
 from keras_med.errors import DataError
 from keras_med.evaluation import gathering
+from keras_med.evaluation.summary import Scoring
 
 SPLITS = pd.DataFrame(
     {"id": ["a", "b", "c", "d"], "fold": ["0"] * 4, "split": ["train", "train", "test", "test"], "group": ["a"] * 4}
@@ -37,7 +39,21 @@ def test_a_test_split_s_uses_are_counted_over_runs_and_a_resumed_run_counts_once
 
 def test_a_fold_s_training_labels_are_those_of_its_training_side() -> None:
     index = pd.DataFrame({"id": ["d", "c", "b", "a"], "label": ["4", "3", "2", "1"]})
-    assert gathering.labels_of(index, SPLITS, "0").tolist() == ["1", "2"]
+    scoring = Scoring("regression", "", (), 1)
+    assert gathering.labels_of(index, SPLITS, "0", undersampled=False, scoring=scoring).tolist() == ["1", "2"]
+
+
+def test_the_constant_knows_the_shares_before_undersampling_and_counts_the_cases_that_are_scored() -> None:
+    index = pd.DataFrame({"id": list("abcde"), "label": ["yes", "no", "no", "no", "no"], "patient": list("ppqrs")})
+    splits = pd.DataFrame({"id": list("abcde"), "fold": "0", "split": ["train", "train", "unused", "unused", "test"]})
+
+    def labels(case: Literal["example", "patient"], *, undersampled: bool) -> list[str]:
+        scoring = Scoring("binary", "", ("no", "yes"), 1, case)
+        return gathering.labels_of(index, splits, "0", undersampled=undersampled, scoring=scoring).tolist()
+
+    assert labels("example", undersampled=False) == ["yes", "no"]
+    assert labels("example", undersampled=True) == ["yes", "no", "no", "no"]
+    assert labels("patient", undersampled=True) == ["yes", "no", "no"]
 
 
 def test_unknown_patients_stay_unknown() -> None:

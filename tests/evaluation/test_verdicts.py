@@ -79,6 +79,12 @@ def test_a_classifier_that_ranks_with_wild_probabilities_is_told_to_calibrate():
     found = judged_binary(bleeds(signal=2, sharpness=9))
     assert (found.name, found.sentence) == ("LEARNED", SENTENCES["LEARNED", "uncalibrated"])
     assert found.figures["log_loss_gain"]["value"] < 0
+    wild, mended = bleeds(signal=2, sharpness=9), bleeds(signal=2)
+    found = verdict(wild, 0.25, kind="binary", classes=(0, 1), seed=1, calibrated=mended)
+    assert (found.name, found.sentence) == ("LEARNED", SENTENCES["LEARNED", "calibrated"])
+    assert found.figures["log_loss_gain"]["value"] < 0 < found.figures["calibrated_log_loss_gain"]["low"]
+    found = verdict(wild, 0.25, kind="binary", classes=(0, 1), seed=1, calibrated=wild)
+    assert found.sentence == SENTENCES["LEARNED", "uncalibrated"]
 
 
 def test_a_classifier_that_calls_everyone_positive_has_failed():

@@ -93,7 +93,7 @@ def test_a_recipe_describes_its_target_and_preparation() -> None:
     assert told["preparation"] == {"size": [8, 6], "values": ((40.0, 80.0), (80.0, 200.0)), "channels": 2}
     assert (told["recipe"], told["classes"], told["threshold"]) == ("ct", ["none", "bleed"], 0.3)
     assert told["calibration"] == {"method": "temperature", "temperature": 1.5, "offsets": [0.0, -2.0]}
-    assert told["threshold_of"] == {"unit": "example", "combine": "mean"}
+    assert told["decides_on"] == {"unit": "example", "combine": "mean"}
     assert manifest.describe(recipe(Regression(unit="years")), name="x")["target"] == {
         "kind": "regression",
         "unit": "years",

@@ -27,10 +27,15 @@ def test_several_classes_are_calibrated_together() -> None:
     assert columns.values(np.array([0.6, 0.3, 0.1]), PIXELS, "")[3:] == pytest.approx(list(squared / squared.sum()))
 
 
-def test_a_threshold_of_whole_patients_decides_no_single_picture() -> None:
-    columns = columns_of({**BINARY, "threshold_of": {"unit": "patient", "combine": "max"}})
+def test_what_was_chosen_on_whole_patients_is_applied_to_no_single_picture() -> None:
+    patients = {**BINARY, "decides_on": {"unit": "patient", "combine": "max"}}
+    columns = columns_of(patients)
     assert columns.names == ["p_bleed"]
-    assert columns.undecided == "No decision: the threshold is of a patient's pictures together (their max)."
+    assert columns.undecided == "Threshold left out: it is of a patient's pictures together (their max)."
+    calibration = {"method": "slope_intercept", "temperature": 2.0, "offsets": [0.0, -2.0]}
+    columns = columns_of({**patients, "calibration": calibration})
+    assert columns.names == ["p_bleed"]
+    assert columns.undecided.startswith("Threshold and calibration left out: they are of a patient's pictures together")
 
 
 def test_a_number_has_one_column() -> None:

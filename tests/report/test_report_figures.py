@@ -1,5 +1,6 @@
 """Figures and their data, against counts made by hand or by scikit-learn."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -113,6 +114,29 @@ def test_the_roc_data_are_scikit_learns(make_run: MakeRun) -> None:
     data = pd.read_csv(run.figures / "roc.csv")
     np.testing.assert_allclose(data["false_positive_rate"], x)
     np.testing.assert_allclose(data["sensitivity"], y)
+
+
+def test_figures_of_a_run_scored_by_patient_are_of_patients_who_are_never_named(make_run: MakeRun) -> None:
+    run = make_run(kind="binary", patients=True)
+    people = pd.read_csv(run.index, dtype=str).set_index("id")["patient"]
+    rows = pd.read_csv(run.predictions, dtype={"id": str})
+    rows = rows[rows["role"] == "test"]
+    grouped = rows.groupby(rows["id"].map(people))
+    p, sick = grouped["p_1"].mean(), grouped["label"].max() == 1
+    settings, metrics = json.loads(run.settings.read_text()), json.loads(run.metrics.read_text())
+    settings["settings"]["evaluate.unit"] = "patient"
+    metrics["splits"]["test"]["brier"].update(value=((p - sick) ** 2).mean(), n=len(p))
+    run.settings.write_text(json.dumps(settings))
+    run.metrics.write_text(json.dumps(metrics))
+    page = write_report(run).read_text()
+    points = pd.read_csv(run.figures / "thresholds.csv").set_index("threshold").loc[0.5]
+    assert (points["true_positive"], points["false_positive"]) == (
+        (sick & (p >= 0.5)).sum(),
+        (~sick & (p >= 0.5)).sum(),
+    )
+    assert f"{len(p)} patients, each by the mean of a patient&#39;s predictions for 72 examples." in page
+    assert "The files are not of one run" not in page
+    assert not any("secret-" in file.read_text() for file in (run.report, *run.figures.iterdir()))
 
 
 def test_bland_altman_data_are_mean_and_difference(make_run: MakeRun) -> None:

@@ -1,7 +1,6 @@
 """What the page says, from run folders whose numbers are known."""
 
 import json
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -186,6 +185,28 @@ def test_a_verdict_reached_on_known_examples_is_not_green(make_run: MakeRun) -> 
     assert 'class="verdict open"' in page_of(run)
 
 
+@pytest.mark.parametrize(
+    ("name", "class_", "severity"),
+    [
+        ("FAILED TO LEARN", "bad", "red"),
+        ("DID NOT GENERALISE", "bad", "red"),
+        ("TOO FEW CASES TO SAY", "open", "amber"),
+    ],
+)
+def test_what_the_verdict_warns_of_stands_among_the_checks(
+    make_run: MakeRun, name: str, class_: str, severity: str
+) -> None:
+    run = make_run()
+    run.audit.unlink()
+    metrics = json.loads(run.metrics.read_text())
+    metrics["verdict"]["name"] = name
+    run.metrics.write_text(json.dumps(metrics))
+    page = words_of(run)
+    assert f'class="verdict {class_}"' in page
+    assert f'<li class="{severity}">' in page
+    assert ("1 red check" in page) == (severity == "red")
+
+
 def test_without_pictures_three_figures_stand_on_the_first_screen(make_run: MakeRun) -> None:
     page = page_of(make_run(pictures=False))
     first = page[page.index('class="first') : page.index('<details class="section"')]
@@ -214,12 +235,9 @@ def test_nothing_is_fetched_and_nothing_can_be(make_run: MakeRun) -> None:
         assert word not in page
 
 
-def test_twenty_thousand_predictions_take_seconds_and_less_than_five_megabytes(make_run: MakeRun) -> None:
-    run = make_run(kind="binary", examples=20_000, patients=True)
-    started = time.monotonic()
-    path = write_report(run)
-    assert time.monotonic() - started < 20
-    assert path.stat().st_size < LARGEST
+def test_twenty_thousand_predictions_make_a_page_of_less_than_five_megabytes(make_run: MakeRun) -> None:
+    # How long that takes is benchmarks/report.py's question.
+    assert write_report(make_run(kind="binary", examples=20_000, patients=True)).stat().st_size < LARGEST
 
 
 def test_equal_runs_give_equal_pages(make_run: MakeRun) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
 from keras_med import runfolder
 from keras_med.data.dataset import read_index
@@ -22,7 +22,8 @@ from keras_med.training.runtime import Runtime
 
 HEAT = "heat.npy"
 SHUFFLED = "shuffled.npy"
-COMPARED = 4  # cases whose heat is also made with shuffled weights
+COMPARED = 4  # cases whose heat is also made with shuffled weights, and compared with occlusion; of volumes one
+BLOCKS = {2: 8, 3: 4}  # along the longest axis, for occlusion
 
 
 def run_explanations(folder: Path) -> None:
@@ -51,12 +52,19 @@ def explain_cases(folder: Path, given: dict[str, Any]) -> None:
     rows = image_rows(table, recipe.image, encoded(table["label"], recipe))
     pictures = (rows.read(np.array([at])) for at in range(len(rows)))
     try:
-        planes, slices, others = _explained(network, pictures, list(given["cases"].values()), given)
+        planes, slices, others, agreed = _explained(network, pictures, list(given["cases"].values()), given)
     except DataError as error:  # this network has nothing to show, which is no fault of the run
         runfolder.write_json(job.done, {"why": error.what})
         return
     np.save(folder / HEAT, planes)
-    found = {"cases": list(given["cases"]), "slices": slices, "similarity": similarity(planes, others), "why": ""}
+    found: dict[str, Any] = {
+        "cases": list(given["cases"]),
+        "slices": slices,
+        "similarity": similarity(planes, others),
+        "why": "",
+    }
+    known = [each for each in agreed if each is not None]
+    found["occlusion"] = {"pictures": len(known), "agreement": float(np.median(known)) if known else None}
     if np.isfinite(others).all():
         np.save(folder / SHUFFLED, others)
     runfolder.write_json(job.done, found)
@@ -73,13 +81,17 @@ def similarity(planes: np.ndarray, others: np.ndarray) -> float | None:
 
 def _explained(
     network: keras.Model, pictures: Any, outputs: list[int], given: dict[str, Any]
-) -> tuple[np.ndarray, list[int | None], np.ndarray]:
-    """Return one plane of heat a picture, of a volume the hottest slice and its number; the first also as shuffled."""
+) -> tuple[np.ndarray, list[int | None], np.ndarray, list[float | None]]:
+    """Return one plane of heat a picture, of a volume the hottest slice and its number; the first also as shuffled.
+
+    Last comes how far the first agree with occlusion.
+    """
     signed, twin = bool(given["signed"]), shuffled(network, seed=int(given["seed"]))
     explainers = {
         output: [Explainer(each, target=output, signed=signed) for each in (network, twin)] for output in set(outputs)
     }
     planes, slices, others = list[np.ndarray](), list[int | None](), list[np.ndarray]()
+    agreed = list[float | None]()
     for picture, output in zip(pictures, outputs, strict=True):
         heat = explainers[output][0].heat(picture)[0]
         place = int(heat.sum(axis=(0, 1)).argmax()) if heat.ndim == 3 else None
@@ -88,7 +100,22 @@ def _explained(
         if len(others) < COMPARED:
             other = explainers[output][1].heat(picture)[0]
             others.append(other if place is None else other[:, :, place])
-    return np.stack(planes), slices, np.stack(others)
+        if len(agreed) < (COMPARED if place is None else 1):
+            agreed.append(agreement(explainers[output][0], picture[0], heat))
+    return np.stack(planes), slices, np.stack(others), agreed
+
+
+def agreement(explainer: Explainer, picture: np.ndarray, heat: np.ndarray, side: int | None = None) -> float | None:
+    """Return the rank correlation of heat with occlusion, block by block; None where one of them never varies.
+
+    side: of a block; by default such that 8 lie along a picture, 4 along a volume.
+    """
+    side = side or max(1, max(heat.shape) // BLOCKS[heat.ndim])
+    places = np.indices(heat.shape) // side
+    blocks = np.ravel_multi_index(tuple(places), tuple(int(axis.max()) + 1 for axis in places))
+    covered = explainer.occlusion(picture, side=side, batch=32 if heat.ndim == 2 else 1)
+    pair = [ndimage.mean(each, blocks, np.arange(blocks.max() + 1)) for each in (heat, covered)]
+    return None if any(np.ptp(each) == 0 for each in pair) else float(stats.spearmanr(*pair).statistic)
 
 
 if __name__ == "__main__":

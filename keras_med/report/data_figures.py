@@ -10,6 +10,7 @@ from keras_med.report.wording import count, split_name
 
 ORDER = ("train", "validation", "watched", "test")
 MOST_CLASSES = 20
+AGES = ("age", "patientage", "patient_age")
 
 
 def parts_of(contents: Contents) -> pd.DataFrame:
@@ -30,36 +31,62 @@ def shown_fold(splits: pd.DataFrame) -> str:
     return "final" if "final" in folds else str(folds[0]) if folds else ""
 
 
-def label_histograms(contents: Contents) -> Drawing | None:
-    """Draw the labels of each part, one panel under another on the same axis; None without labels."""
+def data_histograms(contents: Contents) -> list[Drawing]:
+    """Draw the labels, and the patients' ages where the table knows them, in each part of the data."""
     rows = parts_of(contents).dropna(subset=["label", "split"])
     if not len(rows):
-        return None
-    counts = _binned(rows) if contents.target.kind == "regression" else _per_class(rows, contents.target.classes)
+        return []
+    regression = contents.target.kind == "regression"
+    counts = _binned(rows) if regression else _per_class(rows, contents.target.classes)
+    made = [_histograms("labels", counts, _axis(contents), "Labels in each part of the data.")]
+    ages = _ages(contents, rows)
+    if len(ages):
+        made.append(_histograms("ages", _binned(ages), "Age (years)", "Ages in each part of the data."))
+    return [drawing for drawing in made if drawing]
+
+
+def _histograms(name: str, counts: pd.DataFrame, axis: str, caption: str) -> Drawing | None:
+    """Draw one panel a part, under one another on the same axis; None where there is nothing, or too much to show."""
     counts.columns = counts.columns.astype(str)
-    names = [name for name in ORDER if name in counts] + [str(name) for name in counts if name not in ORDER]
-    names = [name for name in names if counts[name].sum()]
+    names = [part for part in ORDER if part in counts] + [str(part) for part in counts if part not in ORDER]
+    names = [part for part in names if counts[part].sum()]
     if not names or len(counts) > 4 * MOST_CLASSES:
         return None
     with canvas(max(2.4, 0.6 + 0.85 * len(names))) as figure:
         panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, name in zip(panels, names, strict=True):
-            axes.bar(np.arange(len(counts)), counts[name], width=0.86, color=ACCENT, alpha=0.8, linewidth=0)
-            axes.set_title(f"{split_name(name)}  n {count(counts[name].sum())}", color=MUTED, pad=3, fontsize=8)
+        for axes, part in zip(panels, names, strict=True):
+            axes.bar(np.arange(len(counts)), counts[part], width=0.86, color=ACCENT, alpha=0.8, linewidth=0)
+            axes.set_title(f"{split_name(part)}  n {count(counts[part].sum())}", color=MUTED, pad=3, fontsize=8)
             axes.grid(visible=False, axis="x")
             axes.spines["bottom"].set_color(GRID)
             axes.locator_params(axis="y", nbins=3, integer=True)
         step = max(1, len(counts) // 8)
         panels[-1].set_xticks(np.arange(len(counts))[::step], list(counts.index)[::step])
-        panels[-1].set_xlabel(_axis(contents))
-    told = "; ".join(f"{split_name(name)} {count(counts[name].sum())}" for name in names)
+        panels[-1].set_xlabel(axis)
+    told = "; ".join(f"{split_name(part)} {count(counts[part].sum())}" for part in names)
     return finish(
         figure,
-        "labels",
-        caption="Labels in each part of the data.",
-        alt=f"Histograms of the labels. Examples: {told}.",
-        data=counts.rename_axis("label").reset_index(),
+        name,
+        caption=caption,
+        alt=f"Histograms. {caption} Examples: {told}.",
+        data=counts.rename_axis(name.removesuffix("s")).reset_index(),
     )
+
+
+def _ages(contents: Contents, rows: pd.DataFrame) -> pd.DataFrame:
+    """Put each example's age in the label's place; nothing without a column of ages, or where the label is one."""
+    columns = [name for name in contents.index if str(name).lower() in AGES]
+    if not columns or contents.target.unit == "years":
+        return rows.head(0)
+    known = contents.index.drop_duplicates("id").set_index("id")[columns[0]]
+    return rows.assign(label=years(rows["id"].map(known))).dropna(subset=["label"])
+
+
+def years(ages: pd.Series) -> pd.Series:
+    """Read ages: numbers, or DICOM's 063Y, 011M, 002W, 010D; what is neither is missing."""
+    parts = ages.astype(str).str.extract(r"^(\d{3})([YMWD])$")
+    written = pd.to_numeric(parts[0]) / parts[1].map({"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25})
+    return written.fillna(pd.to_numeric(ages, errors="coerce"))
 
 
 def _binned(rows: pd.DataFrame) -> pd.DataFrame:

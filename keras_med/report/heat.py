@@ -7,10 +7,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from keras_med.report.wording import finite, several
 from keras_med.runfolder import RunFolder, read_json
 
 JOB = "explanations"
 ALIKE = 0.7  # rank correlation with the shuffled network from which a map shows the picture rather than the training
+
+DISAGREE = 0.2  # rank correlation with occlusion below which a map is not to be relied on
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Heat:
     scale: what is drawn at full strength, one for all pictures.
     shuffled: the same of the network with shuffled weights; empty where that gives no numbers.
     similarity: median rank correlation of the two.
+    occlusion: median rank correlation with what covering blocks does to the answer, and of how many pictures.
     why: why there is none.
     """
 
@@ -30,6 +34,7 @@ class Heat:
     scale: float
     shuffled: dict[str, npt.NDArray[np.float32]]
     similarity: float | None = None
+    occlusion: tuple[float, int] | None = None
     why: str = ""
 
     def sentences(self) -> list[str]:
@@ -43,6 +48,14 @@ class Heat:
             told = f"Ranks of heat correlate by {self.similarity:.2f} with those of the network with shuffled weights"
             alike = ": these maps show the pictures more than what was learned" if abs(self.similarity) > ALIKE else ""
             said.append(f"{told}{alike}.".replace("-", "\u2212"))
+        if self.occlusion is not None:
+            agreed, pictures = self.occlusion
+            told = (
+                f"Covering one block after the other of {several(pictures, 'picture')} (occlusion) ranks places as the "
+            )
+            told += f"heat does by {agreed:.2f}"
+            doubt = ": the two disagree, so believe neither" if agreed < DISAGREE else ""
+            said.append(f"{told}{doubt}.".replace("-", "\u2212"))
         return said
 
 
@@ -60,12 +73,14 @@ def read_heat(run: RunFolder) -> Heat:
     ids, planes = [str(each) for each in done["cases"]], np.load(folder.path / "heat.npy", allow_pickle=False)
     other = folder.path / "shuffled.npy"
     shuffled = np.load(other, allow_pickle=False) if other.is_file() else ()
+    covered = done.get("occlusion") or {}
     return Heat(
         planes=dict(zip(ids, planes, strict=True)),
         slices=dict(zip(ids, done["slices"], strict=True)),
         scale=scale_of(planes),
         shuffled=dict(zip(ids, shuffled, strict=False)),
         similarity=done.get("similarity"),
+        occlusion=(covered["agreement"], covered["pictures"]) if finite(covered.get("agreement")) else None,
     )
 
 

@@ -8,10 +8,11 @@ import jinja2
 import pandas as pd
 
 from keras_med.report import sections
+from keras_med.report.changed import changed_pictures
 from keras_med.report.checks import checks
 from keras_med.report.class_figures import class_figures
 from keras_med.report.contents import Contents, read
-from keras_med.report.data_figures import label_histograms
+from keras_med.report.data_figures import data_histograms
 from keras_med.report.figures import Drawing
 from keras_med.report.folds import fold_table
 from keras_med.report.heat import read_heat
@@ -51,14 +52,13 @@ def write_report(run: RunFolder) -> Path:
 
 def draw(contents: Contents, found: Scored) -> dict[str, list[Drawing]]:
     """Make every figure, by the section that shows it."""
-    histograms = label_histograms(contents)
     figures: list[Drawing] = []
     if not found.why and contents.target.kind == "regression":
         figures = regression_figures(contents, found)
     elif not found.why:
         figures = class_figures(contents, found, threshold_of(contents.metrics, found.rows))
     return {
-        "data": [histograms] if histograms else [],
+        "data": [*data_histograms(contents), *changed_pictures(contents)],
         "training": learning_curves(contents),
         "search": search_drawings(contents),
         "performance": figures,

@@ -2,7 +2,6 @@
 
 import base64
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -100,12 +99,16 @@ def left_out(contents: Contents) -> int:
 
 
 def _shown(contents: Contents, found: Scored, order: npt.NDArray[np.int64]) -> list[int]:
-    """Keep the rows whose prepared array can be looked up and whose pixels may be shown."""
-    index = contents.index
-    if not {"id", "array"} <= set(index.columns):
-        return []
-    usable = set(index.loc[index["array"].notna(), "id"]) - _burned(index)
+    usable = showable(contents)
     return [int(row) for row in order if found.rows["id"][row] in usable]
+
+
+def showable(contents: Contents) -> set[str]:
+    """Return the ids whose prepared array can be looked up and whose pixels may be shown."""
+    index = contents.index
+    if not contents.pictures or not {"id", "array"} <= set(index.columns):
+        return set()
+    return set(index.loc[index["array"].notna(), "id"]) - _burned(index)
 
 
 def _burned(index: pd.DataFrame) -> set[str]:
@@ -116,34 +119,36 @@ def _burned(index: pd.DataFrame) -> set[str]:
 
 def _picture(contents: Contents, found: Scored, row: int, note: str = "", heat: Heat = NO_HEAT) -> Picture | None:
     example = str(found.rows["id"][row])
-    place = contents.index[contents.index["id"] == example].iloc[0]
-    mirrored = str(place.get("mirrored")) == "True"
-    array, at = contents.run.path / str(place["array"]), place.get("array_row")  # an absolute path stays what it is
-    small = _small(array, at, heat.slices.get(example), mirrored=mirrored)
-    if small is None:
+    pixels = prepared(contents, example)
+    if pixels is None:
         return None
+    small = shrunk(plane_of(pixels, heat.slices.get(example)), EDGE)
     plane = heat.planes.get(example)
     over = "" if plane is None else _encoded(heated(small, plane, heat.scale), ".jpg")
     return Picture(_encoded(small, ".png"), example, caption(contents.target, found, row), note, over)
 
 
-def _small(array: Path, row: object, depth: int | None, *, mirrored: bool) -> npt.NDArray[np.uint8] | None:
-    """Read one row of a prepared array in the page's size; None where the file is gone or is no picture.
-
-    depth: the slice of a volume; none is the middle one.
-    """
+def prepared(contents: Contents, example: str) -> npt.NDArray[np.float32] | None:
+    """Read an example as the network sees it, 0 to 255, channels last; None where the file is gone or is no picture."""
+    place = contents.index[contents.index["id"] == example].iloc[0]
+    array, row = contents.run.path / str(place["array"]), place.get("array_row")  # an absolute path stays what it is
     try:
         stored = np.load(array, mmap_mode="r", allow_pickle=False)
         pixels = np.asarray(stored[int(row)] if finite(row) else stored)
     except (OSError, ValueError, IndexError):
         return None
+    if pixels.ndim not in (2, 3, 4) or not pixels.size:
+        return None
+    pixels = pixels[:, ::-1] if str(place.get("mirrored")) == "True" else pixels
+    scale = 255 / 65535 if pixels.dtype == np.uint16 else 1
+    return (pixels if pixels.ndim > 2 else pixels[:, :, None]).astype(np.float32) * np.float32(scale)
+
+
+def plane_of(pixels: npt.NDArray[np.float32], depth: int | None = None) -> npt.NDArray[np.uint8]:
+    """Give a picture of a prepared one: of a volume a slice, the middle one where none is named."""
     if pixels.ndim == 4:
         pixels = pixels[:, :, pixels.shape[2] // 2 if depth is None else depth]
-    if pixels.ndim not in (2, 3) or not pixels.size:
-        return None
-    pixels = pixels[:, ::-1] if mirrored else pixels
-    grey = pixels.astype(np.float64) * (255 / 65535 if pixels.dtype == np.uint16 else 1)
-    return _shrink(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def _encoded(pixels: npt.NDArray[np.uint8], form: Literal[".png", ".jpg"]) -> str:
@@ -153,11 +158,10 @@ def _encoded(pixels: npt.NDArray[np.uint8], form: Literal[".png", ".jpg"]) -> st
     return f"data:image/{'png' if form == '.png' else 'jpeg'};base64,{content}"
 
 
-def _shrink(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def shrunk(pixels: npt.NDArray[np.uint8], edge: int) -> npt.NDArray[np.uint8]:
     """Fit the longer side, and give OpenCV grey or BGR."""
-    pixels = pixels if pixels.ndim == 3 else pixels[:, :, None]
     pixels = pixels[:, :, ::-1] if pixels.shape[2] == 3 else pixels[:, :, :1]
-    scale = EDGE / max(pixels.shape[:2])
+    scale = edge / max(pixels.shape[:2])
     if scale < 1:
         size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
         return np.asarray(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

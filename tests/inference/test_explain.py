@@ -7,7 +7,7 @@ import pytest
 import keras_med.models
 from keras_med.errors import DataError
 from keras_med.inference.explain import Explainer, last_map, shuffled
-from keras_med.inference.explanations import similarity
+from keras_med.inference.explanations import agreement, similarity
 
 SIDE, SQUARE = 32, 8
 
@@ -71,6 +71,11 @@ def test_after_average_pooling_heat_is_worked_out_by_hand() -> None:
     pixels = np.array([[4.0, 0.0], [-2.0, 8.0]]).reshape(1, 2, 2, 1)
     np.testing.assert_allclose(Explainer(network).heat(pixels)[0], [[2, 0], [0, 4]], atol=1e-6)
     np.testing.assert_allclose(Explainer(network, signed=False).heat(pixels)[0], [[2, 0], [1, 4]], atol=1e-6)
+    explainer = Explainer(network)
+    # The picture's mean is 2.5, so covering a pixel lowers the score by (x - 2.5) / 2, or not at all: 0.75, 0, 0, 2.75.
+    assert agreement(explainer, pixels[0], explainer.heat(pixels)[0], side=1) == pytest.approx(1)
+    assert agreement(explainer, pixels[0], -explainer.heat(pixels)[0], side=1) == pytest.approx(-1)
+    assert agreement(explainer, pixels[0], np.ones((2, 2)), side=1) is None
 
 
 def test_a_transformer_s_heat_comes_from_all_its_patches() -> None:

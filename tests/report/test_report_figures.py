@@ -1,15 +1,22 @@
 """Figures and their data, against counts made by hand or by scikit-learn."""
 
+import base64
 import json
+import re
 from collections.abc import Callable
+from dataclasses import fields
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, roc_curve
 
+from keras_med.recipe.words import Augment
+from keras_med.report.changed import changed_pictures
 from keras_med.report.class_figures import counts_of
 from keras_med.report.contents import read
+from keras_med.report.data_figures import years
 from keras_med.report.figures import canvas, cloud, finish
 from keras_med.report.operating import operating_points
 from keras_med.report.page import write_report
@@ -157,6 +164,49 @@ def test_histograms_count_every_example_of_the_exported_networks_fold(make_run: 
     splits = pd.read_csv(run.splits, dtype=str)
     test = splits[(splits["fold"] == "final") & (splits["split"] == "test")]["id"].map(index)
     assert data["test"].to_dict() == test.value_counts().to_dict()
+
+
+def test_ages_are_counted_in_each_part_however_they_are_written(make_run: MakeRun) -> None:
+    run = make_run(kind="classes")
+    index = pd.read_csv(run.index, dtype=str, keep_default_na=False)
+    index.assign(PatientAge=["063Y" if place % 2 else "018M" for place in range(len(index))]).to_csv(
+        run.index, index=False
+    )
+    write_report(run)
+    data = pd.read_csv(run.figures / "ages.csv")
+    splits = pd.read_csv(run.splits, dtype=str)
+    tested = splits.loc[(splits["fold"] == "final") & (splits["split"] == "test"), "id"].astype(int) % 2
+    assert data["test"].iloc[[0, -1]].tolist() == [(tested == 0).sum(), (tested == 1).sum()]
+    assert years(pd.Series(["063Y", "018M", "010D", "41", "?"])).tolist()[:2] == [63, 1.5]
+    assert years(pd.Series(["063Y", "?", 41])).isna().tolist() == [False, True, False]
+
+
+def test_what_the_network_sees_are_the_training_pictures_and_their_changes(make_run: MakeRun) -> None:
+    run = make_run()
+    settings = json.loads(run.settings.read_text())
+    settings["settings"] |= {f"augment.{field.name}": field.default for field in fields(Augment)}
+    settings["settings"]["augment.flip"] = ["horizontal"]
+    run.settings.write_text(json.dumps(settings))
+    plan = json.loads(run.fit("t000-final").settings.read_text())
+    plan["plan"] |= {"seed": 5, "fold": "final"}
+    run.fit("t000-final").settings.write_text(json.dumps(plan))
+    write_report(run)
+    data = pd.read_csv(run.figures / "changed.csv", dtype={"example": str})
+    trained = pd.read_csv(run.splits, dtype=str).query("fold == 'final' and split == 'train'")["id"]
+    assert data["epoch"].tolist() == [1, 2, 3, 4] * 3
+    assert set(data["example"]) <= set(trained)
+    found = re.findall(r"data:image/png;base64,([^\"]+)", (run.figures / "changed.svg").read_text())
+    rows = [cv2.imdecode(np.frombuffer(base64.b64decode(one), np.uint8), cv2.IMREAD_GRAYSCALE) for one in found]
+    mirrored = 0
+    for first in range(0, 15, 5):
+        for changed in rows[first + 1 : first + 5]:
+            same, turned = np.abs(changed.astype(int) - rows[first]), np.abs(changed.astype(int) - rows[first][:, ::-1])
+            assert min(same.max(), turned.max()) <= 1  # shrinking rounds
+            mirrored += turned.max() <= 1
+    assert 0 < mirrored < 12
+    settings["settings"]["report.pictures"] = False
+    run.settings.write_text(json.dumps(settings))
+    assert changed_pictures(read(run)) == []
 
 
 def test_the_final_network_keeps_its_last_epoch_and_folds_their_best(make_run: MakeRun) -> None:

@@ -40,6 +40,13 @@ def test_maps_that_shuffled_weights_give_too_are_called_what_they_are() -> None:
     assert NONE.sentences() == []
 
 
+def test_occlusion_that_disagrees_takes_the_maps_their_worth() -> None:
+    planes = {"a": np.ones((2, 2), np.float32)}
+    heat = Heat(planes, {"a": None}, 1.0, {}, occlusion=(0.81, 4))
+    assert heat.sentences()[-1].endswith("of 4 pictures (occlusion) ranks places as the heat does by 0.81.")
+    assert "by \u22120.10: the two disagree" in replace(heat, occlusion=(-0.1, 1)).sentences()[-1]
+
+
 def test_a_network_that_cannot_be_explained_says_why(make_run: Callable[..., RunFolder]) -> None:
     run = make_run()
     runfolder.write_json(run.fit("explanations").done, {"why": "No layer of this network keeps the image's places."})

@@ -29,8 +29,9 @@ TENSORFLOW, ONNXRUNTIME, OPENVINO = "tensorflow", "onnxruntime", "openvino"
 BOUND = 1e-4
 INSTALL = 'pip install "keras_med[onnx]"'
 _NEEDS = {TENSORFLOW: ("tensorflow",), ONNXRUNTIME: ("onnxruntime", "tf2onnx"), OPENVINO: ("openvino",)}
-_CONVERSION = {OPENVINO: 2.0, ONNXRUNTIME: 12.0}  # seconds, of an EfficientNetB2; tried in this order
-_WORTH = 3  # an engine is tried where the work left takes so many times its conversion
+# Seconds of work left from which an engine is tried, in this order. Converting an EfficientNetB2 takes OpenVINO 2 and
+# ONNX Runtime 12; where both are here, the second was not seen to win.
+_WORTH = {OPENVINO: 6.0, ONNXRUNTIME: 120.0}
 _SHORT = 0.2  # seconds that are measured at least
 _OPSET = 17
 
@@ -88,18 +89,51 @@ def check(name: Name, precision: Precision, backend: str) -> None:
         raise EnvironmentProblem(f"{wanted} needs {', '.join(missing)}, which is not installed.", remedy=INSTALL)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """What an engine runs: a network in inference mode.
+
+    call: of tensors.
+    shape: of one example.
+    backend: that made it.
+    plain: of arrays, by a backend whose graph cannot be converted.
+    """
+
+    call: Callable[[Any], Any]
+    shape: tuple[int | None, ...]
+    backend: str
+    plain: Run
+
+
+def function_of(model: "keras.Model") -> Function:
+    """Return a network with one input and one output as a function, by whatever backend Keras runs on."""
+    import keras
+
+    return Function(
+        call=lambda images: model(images, training=False),
+        shape=tuple(model.inputs[0].shape[1:]),
+        backend=keras.backend.backend(),
+        plain=lambda images: keras.ops.convert_to_numpy(model.predict_on_batch(images)),
+    )
+
+
 class Compiler:
     """One network for every engine: its graph is traced once, and the function of each engine is made once.
 
     Args:
-        model: with one input and one output.
+        network: a Keras model, or a function as a SavedModel has it.
         batch: of every call, where it is always the same: a known size is faster; None for any.
     """
 
-    def __init__(self, model: "keras.Model", batch: int | None = None) -> None:
-        self._model = model
+    def __init__(self, network: "keras.Model | Function", batch: int | None = None) -> None:
+        self._function = network if isinstance(network, Function) else function_of(network)
         self._batch = batch
         self._made: dict[Engine, Run] = {}
+
+    @property
+    def backend(self) -> str:
+        """The backend that made the network."""
+        return self._function.backend
 
     def run(self, engine: Engine) -> Run:
         """Return the network, in inference mode, as a function of one batch."""
@@ -108,24 +142,22 @@ class Compiler:
         return self._made[engine]
 
     def _run(self, engine: Engine) -> Run:
-        import keras
-
         if engine.name == OPENVINO:
             return _openvino(self._frozen, engine)
         if engine.name == ONNXRUNTIME:
             return _onnxruntime(self._frozen, engine)
-        if engine.name == TENSORFLOW == keras.backend.backend():
+        if engine.name == TENSORFLOW == self.backend:
             return _tensorflow(self._frozen)
-        return lambda images: keras.ops.convert_to_numpy(self._model.predict_on_batch(images))
+        return self._function.plain
 
     @cached_property
     def _frozen(self) -> Any:
-        """Trace the model with its weights as constants of the graph, which every engine folds."""
+        """Trace the network with its weights as constants of the graph, which every engine folds."""
         import tensorflow as tf
         from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-        shape = (self._batch, *self._model.inputs[0].shape[1:])
-        traced = tf.function(lambda images: self._model(images, training=False), jit_compile=False, autograph=False)
+        shape = (self._batch, *self._function.shape)
+        traced = tf.function(self._function.call, jit_compile=False, autograph=False)
         concrete = traced.get_concrete_function(tf.TensorSpec(shape, tf.float32, "pixels"))
         return convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
 
@@ -139,9 +171,7 @@ def choose(
         images: a batch of real ones, as every later batch is large.
         rows: to be computed; a conversion has to be worth it.
     """
-    import keras
-
-    own = Engine(name=keras.backend.backend(), threads=threads)
+    own = Engine(name=compiler.backend, threads=threads)
     plain = name == "auto" and precision == "float32"
     if own.name != TENSORFLOW or name == TENSORFLOW or (plain and _on_gpu()):
         return Choice(engine=own, rates={})
@@ -151,8 +181,8 @@ def choose(
         return _half(compiler, replace(own, name=OPENVINO, precision=precision), images, expected)
     rates = {TENSORFLOW: _rate(reference, images)}
     problems, best = [], own
-    for other in _CONVERSION if name == "auto" else (name,):
-        if name == "auto" and (other not in installed() or rows / rates[best.name] < _WORTH * _CONVERSION[other]):
+    for other in _WORTH if name == "auto" else (name,):
+        if name == "auto" and (other not in installed() or rows / rates[best.name] < _WORTH[other]):
             continue
         trial = replace(own, name=other)
         rate, problem = _tried(compiler, trial, images, expected)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_med import runfolder
+from keras_med.engines import TENSORFLOW, Function
 from keras_med.errors import DataError, EnvironmentProblem, RecipeError, five_of
 from keras_med.export import manifest
 from keras_med.export.network import load_network
@@ -46,6 +47,11 @@ class LoadedModel:
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return the network's output for a batch of prepared pixels, 0-255."""
         return self._loaded.serve(np.asarray(pixels, np.float32)).numpy()
+
+    @property
+    def function(self) -> Function:
+        """The same as what an engine runs."""
+        return Function(call=self._loaded.serve, shape=self.shape, backend=TENSORFLOW, plain=self.predict)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Return the output before the last activation, or the output itself of a network that has none."""

@@ -33,6 +33,14 @@ class Partial:
         self.add([self._header])
         return 0
 
+    def note(self, engine: str) -> None:
+        """Keep the name of what answers, for a call that goes on."""
+        runfolder.write_json(self._told, {"identity": self._identity, "engine": engine})
+
+    def noted(self) -> str:
+        """Return what an interrupted call noted."""
+        return str(runfolder.read_json(self._told).get("engine", ""))
+
     def add(self, rows: Iterable[Sequence[object]]) -> None:
         """Write some rows to the disk."""
         with self._part.open("a", newline="", encoding="utf-8") as file:

@@ -15,16 +15,16 @@ from keras_med.data.pixels import read_input
 from keras_med.data.prepare import prepare, size_and_change
 from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
+from keras_med.inference.answering import BATCH, Answering
 from keras_med.inference.columns import Columns, columns_of
 from keras_med.inference.inputs import Input, listed
 from keras_med.inference.load import LoadedModel
 from keras_med.inference.partial import Partial
 from keras_med.recipe.words import Image
 from keras_med.runfolder import FORMAT
-from keras_med.terminal import Counter
+from keras_med.terminal import Counter, say
 
-BLOCK = 1024  # pictures a process reads before the network sees them: what an interruption costs, and memory
-_BATCH = 32
+BLOCK = 256  # pictures a process reads before the network sees them: what an interruption costs, and memory
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Predicted:
     rows: int
     unreadable: int
     demo: bool
+    engine: str
     out_of_range: int = 0
     undecided: str = ""
     submission: Path | None = None
@@ -46,8 +47,9 @@ class Predicted:
             "rows": self.rows,
             "unreadable": self.unreadable,
             "demo": self.demo,
+            "engine": self.engine,
+            "out_of_range": self.out_of_range,
         }
-        told["out_of_range"] = self.out_of_range
         return {"format": FORMAT, **told, "submission": str(self.submission) if self.submission else None}
 
     def lines(self) -> list[str]:
@@ -77,17 +79,23 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
     partial = Partial(out, ["path", "row", *columns.names, "reason"], _identity(model, inputs))
     processes = os.cpu_count() or 1
     cache.mkdir(parents=True, exist_ok=True)
+    done = partial.begin()
+    answering = Answering(model, len(inputs), partial.noted())
     with Counter("predicting", len(inputs)) as counter:
-        for start in range(partial.begin(), len(inputs), BLOCK * processes):
+        for start in range(done, len(inputs), BLOCK * processes):
             counter.reach(start)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 block = inputs[start : start + BLOCK * processes]
-                partial.add(_predicted(model, columns, block, image, Path(folder), processes))
+                rows = _predicted(answering, columns, block, image, Path(folder), processes)
+            partial.note(answering.engine)
+            partial.add(rows)
+    if answering.told:
+        say(answering.told)
     (unreadable, reason), (unlike, _) = (partial.filled(name) for name in ("reason", "out_of_range"))
     partial.finish()
     if unreadable == len(inputs):
         raise DataError(f"None of the {len(inputs)} files can be read: {reason}", where=str(out))
-    return Predicted(out, len(inputs), unreadable, model.demo, unlike, columns.undecided)
+    return Predicted(out, len(inputs), unreadable, model.demo, answering.engine, unlike, columns.undecided)
 
 
 def _check_out(out: Path, named: Sequence[str]) -> None:
@@ -126,7 +134,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _predicted(
-    model: LoadedModel, columns: Columns, block: Sequence[Input], image: Image, folder: Path, processes: int
+    answering: Answering, columns: Columns, block: Sequence[Input], image: Image, folder: Path, processes: int
 ) -> list[list[object]]:
     """Return the rows of one block, in its order: readable ones with outputs, the others with their reason."""
     table = pd.DataFrame(block, columns=["path", "row", "reason"])
@@ -140,11 +148,11 @@ def _predicted(
     for name, reason in zip(prepared.excluded["id"], prepared.excluded["reason"], strict=True):
         rows[int(name)][-1] = reason
     found = prepared.table
-    for start in range(0, len(found), _BATCH):
-        part = found.iloc[start : start + _BATCH]
+    for start in range(0, len(found), BATCH):
+        part = found.iloc[start : start + BATCH]
         places = zip(part["array"], part["array_row"], part["stack"], strict=True)
         pixels = np.stack([read_input(array, int(row), bool(stack), image) for array, row, stack in places])
-        for name, output, image_of in zip(part["id"], model.predict(pixels), pixels, strict=True):
+        for name, output, image_of in zip(part["id"], answering(pixels), pixels, strict=True):
             one = block[int(name)]
             rows[int(name)] = [one.path, one.row, *columns.values(output, image_of, one.path), ""]
     return rows

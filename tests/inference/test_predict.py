@@ -220,6 +220,7 @@ def test_the_command_prints_its_result_alone_and_refuses_what_has_changed(export
         "rows": 1,
         "unreadable": 0,
         "demo": False,
+        "engine": "SavedModel",
         "out_of_range": 0,
     }
     assert json.loads(told.stdout) == wanted | {"submission": str(tmp_path / "submission.csv")}

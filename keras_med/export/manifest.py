@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_med.errors import DataError
-from keras_med.recipe.words import Binary, Classes, Recipe
+from keras_med.recipe.words import Binary, Classes, Image, Recipe
 from keras_med.runfolder import FORMAT, write_json
 
 NAME = "keras_med.json"
@@ -48,6 +48,16 @@ def describe(
         "calibration": fitted if fitted["method"] else None,
         "data_hash": data_hash,
     }
+
+
+def image_of(content: Mapping[str, Any]) -> Image | None:
+    """Return how training pictures were made; None where an export does not say."""
+    told = content.get("preparation")
+    if not isinstance(told, Mapping):
+        return None
+    image: dict[str, Any] = {name: _tuples(told[name]) for name in ("size", "values")}
+    windows = isinstance(image["values"], tuple) and isinstance(image["values"][0], tuple)
+    return Image(**image, channels=None if windows else told["channels"])  # windows have one each
 
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
@@ -96,6 +106,11 @@ def hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below the folder but keras_med.json, by relative name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): _hash(path) for path in files if path != folder / NAME}
+
+
+def _tuples(value: Any) -> Any:
+    """Return the lists of JSON as the tuples that the recipe has."""
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def _hash(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from keras_med.errors import RunFailed
-from keras_med.export import golden, litert, manifest, onnx
+from keras_med.export import encoded, golden, litert, manifest, onnx
 from keras_med.export.network import before_last_activation, load_network
 from keras_med.export.quiet import tensorflow
 from keras_med.export.verify import verify_in_fresh_process
@@ -62,10 +62,11 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any], forma
     archive = keras.export.ExportArchive()
     archive.track(network)
     # training=False said here: Keras itself exports some networks in training mode (keras PR#23166)
-    archive.add_endpoint("serve", lambda pixels: network(pixels, training=False), pixels)
+    serve = archive.add_endpoint("serve", lambda pixels: network(pixels, training=False), pixels)
     if logits is not None:
         archive.track(logits)
         archive.add_endpoint("logits", lambda pixels: logits(pixels, training=False), pixels)
+    takes_files = _add_encoded(archive, serve, description)
     with _disk_full_told(folder):
         # the gradients of every operation, which nobody asks of an export, take a third of the time to trace
         archive.write_out(
@@ -78,7 +79,21 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any], forma
         if "litert_int8" in formats:
             litert.write(folder, folder / manifest.LITERT_INT8_FILE, shape, int8=True)
         shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
-        manifest.write(folder, {"demo": False, **description, "golden": answers})
+        manifest.write(folder, {"demo": False, **description, "golden": answers, encoded.ENCODED: takes_files})
+
+
+def _add_encoded(archive: Any, serve: Any, description: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the SavedModel take PNG and JPEG bytes too, and say how exactly it prepares them, or why it cannot."""
+    tf = tensorflow()
+    image = manifest.image_of(description)
+    reason = encoded.why_not(image)
+    if image is None or reason:
+        return {"left_out": reason}
+    content = [tf.TensorSpec((None,), tf.string, name="image_bytes")]  # TensorFlow Serving decodes base64 for *_bytes
+    prepare = archive.add_endpoint(encoded.PREPARED, encoded.preparation(image), content)
+    answer = archive.add_endpoint(encoded.ENCODED, lambda image_bytes: serve(prepare(image_bytes)), content)
+    endpoints = {"serve": serve, encoded.PREPARED: prepare, encoded.ENCODED: answer}
+    return encoded.measure(endpoints, image).to_json()
 
 
 def _input_shape(network: "keras.Model", model_file: Path) -> tuple[int, ...]:

@@ -6,14 +6,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_med.errors import RunFailed, five_of
-from keras_med.export import golden, litert, manifest, onnx
+from keras_med.export import encoded, golden, litert, manifest, onnx
 from keras_med.export.golden import Answer
 from keras_med.export.quiet import tensorflow
 
@@ -54,6 +55,7 @@ class VerifyResult:
 
     span: range of the golden outputs; `weak` when it is below `needed_span` and the comparison says less
     files: SHA-256 by relative name
+    takes_files: how the SavedModel prepares encoded files itself, where it does
     """
 
     folder: str
@@ -64,6 +66,7 @@ class VerifyResult:
     weak: bool
     checks: tuple[Check, ...]
     files: dict[str, str]
+    takes_files: encoded.Difference | None = None
 
     def to_json(self) -> str:
         """Return the result as one line of JSON."""
@@ -74,7 +77,9 @@ class VerifyResult:
         """Return the result that `to_json` wrote."""
         content = json.loads(text)
         content.pop("format")
-        return cls(**{**content, "checks": tuple(Check(**check) for check in content["checks"])})
+        content["checks"] = tuple(Check(**check) for check in content["checks"])
+        content["takes_files"] = content["takes_files"] and encoded.Difference(**content["takes_files"])
+        return cls(**content)
 
     def lines(self) -> list[str]:
         """Return the result for a reader."""
@@ -90,6 +95,7 @@ class VerifyResult:
             differences = f"largest difference {check.difference:.2g}, repeated {check.repeat_difference:.2g}"
             allowed = f" of {check.difference / check.share:.2g} allowed" if check.loss and check.share else ""
             told.append(f"  {check.format} {check.output}: {differences}{allowed}; time a batch {times}")
+        told += self.takes_files.lines() if self.takes_files else []
         return told + [f"  sha256 {value}  {name}" for name, value in self.files.items()]
 
 
@@ -103,8 +109,8 @@ def verify(folder: Path) -> VerifyResult:
     images = golden.images(recorded["seed"], recorded["indices"], tuple(recorded["shape"]))
     if golden.fingerprint(images) != recorded["fingerprint"]:
         raise RunFailed("This machine generates other golden images than the exporter did.", where=str(folder))
-    checks = []
-    for name, answers in _formats(folder).items():
+    checks, formats = [], _formats(folder)
+    for name, answers in formats.items():
         for output in golden.OUTPUTS if recorded["before_activation"] else ("serve",):
             if output not in answers:
                 raise RunFailed(
@@ -122,6 +128,7 @@ def verify(folder: Path) -> VerifyResult:
         images=len(images),
         checks=tuple(checks),
         files=content["files"],
+        takes_files=_encoded(formats["SavedModel"], content, folder),
         **told,
     )
 
@@ -162,9 +169,24 @@ def _saved_model(folder: Path) -> dict[str, Answer]:
     loaded = tf.saved_model.load(str(folder))  # kept by the functions below: its variables live as long as it does
 
     def answer(name: str) -> Answer:
-        return lambda pixels: getattr(loaded, name)(tf.constant(pixels)).numpy()
+        return lambda given: getattr(loaded, name)(tf.constant(given)).numpy()
 
-    return {name: answer(name) for name in golden.OUTPUTS if name in loaded.signatures}
+    names = (*golden.OUTPUTS, encoded.PREPARED, encoded.ENCODED)
+    return {name: answer(name) for name in names if name in loaded.signatures}
+
+
+def _encoded(answers: Mapping[str, Answer], content: Mapping[str, Any], folder: Path) -> encoded.Difference | None:
+    """Measure again how the SavedModel prepares encoded files; decoders that are far apart make it useless here."""
+    image = manifest.image_of(content)
+    if image is None or encoded.ENCODED not in answers:
+        return None
+    found = encoded.measure(answers, image)
+    if found.grey_levels > encoded.GREY_LEVELS:
+        what = (
+            f"SavedModel {encoded.ENCODED} prepares pictures {found.grey_levels:.3g} grey levels away from the readers"
+        )
+        raise RunFailed(f"{what}; allowed are {encoded.GREY_LEVELS:g}.", where=str(folder))
+    return found
 
 
 def _compare(name: str, output: str, answer: Answer, images: np.ndarray, recorded: np.ndarray) -> Check:

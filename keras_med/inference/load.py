@@ -1,6 +1,7 @@
 """A model's name or folder to a loaded model that is exactly the one exported."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,13 @@ class LoadedModel:
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return the network's output for a batch of prepared pixels, 0-255."""
         return self._loaded.serve(np.asarray(pixels, np.float32)).numpy()
+
+    def predict_encoded(self, files: Sequence[bytes]) -> np.ndarray:
+        """Return the network's output for the bytes of PNG or JPEG files, which the SavedModel prepares itself."""
+        if "encoded" not in self._loaded.signatures:
+            reason = self.manifest.get("encoded", {}).get("left_out", "it was exported before there were any")
+            raise DataError(f"This export has no signature for encoded files: {reason}.", where=str(self.folder))
+        return self._loaded.encoded(list(files)).numpy()
 
     @property
     def function(self) -> Function:

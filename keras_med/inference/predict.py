@@ -117,20 +117,13 @@ def _identity(model: LoadedModel, inputs: Sequence[Input]) -> str:
 
 def preparation(model: LoadedModel) -> Image:
     """Return how the model's training pictures were made, which keras_med.json says."""
-    told = model.manifest.get("preparation")
-    if not isinstance(told, dict):
+    image = manifest.image_of(model.manifest)
+    if image is None:
         remedy = "Export it from a run, or give prepared pixels to its SavedModel."
         raise DataError(
             "This export does not say how its pictures were prepared.", where=str(model.folder), remedy=remedy
         )
-    image: dict[str, Any] = {name: _tuples(told[name]) for name in ("size", "values")}
-    windows = isinstance(image["values"], tuple) and isinstance(image["values"][0], tuple)
-    return Image(**image, channels=None if windows else told["channels"])  # windows have one each
-
-
-def _tuples(value: Any) -> Any:
-    """Return the lists of JSON as the tuples that the recipe has."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+    return image
 
 
 def _predicted(

@@ -73,6 +73,10 @@ class RunFolder:
         return self.path / "trials.json"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions.csv"
 

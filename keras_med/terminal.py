@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 from keras_med.errors import EnvironmentProblem, RecipeError, UserError
 
@@ -154,33 +154,32 @@ def pace(done: int, total: int, seconds: float) -> str:
 
 
 class Counter:
-    """Progress of something that can be counted: a bar on a terminal; elsewhere and in the log a line now and then."""
+    """Progress of something that can be counted: a bar on a terminal; elsewhere and in the log a line now and then.
 
-    def __init__(self, what: str, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
+    Args:
+        table: returns what rich is to draw above the bar; notes then go to the log alone.
+    """
 
-        screen = sys.stderr.screen if isinstance(sys.stderr, _Both) else sys.stderr
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        console = Console(file=screen)
-        pace_column = TextColumn("{task.fields[pace]}")
-        self._bar = Progress(*columns, pace_column, console=console, transient=True, disable=not console.is_terminal)
+    def __init__(self, what: str, total: int, table: Callable[[], Any] | None = None) -> None:
+        self._both = sys.stderr if isinstance(sys.stderr, _Both) else None
+        self._bar = _bar(self._both.screen if self._both else sys.stderr, table, redirected=self._both is None)
         self._task = self._bar.add_task(what, total=total, pace="")
-        self._what, self._total = what, total
+        self._what, self._total, self._table = what, total, table
         self._first: int | None = None  # what was done already when this began
         self._begun = self._told = time.monotonic()
 
     def __enter__(self) -> "Counter":
         self._bar.start()
+        if self._both and not self._bar.disable:  # what is said meanwhile goes above the bar, and to the log as ever
+            from rich.file_proxy import FileProxy
+
+            self._screen = self._both.screen
+            self._both.screen = cast(IO[str], FileProxy(self._bar.console, self._screen))
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._both and not self._bar.disable:
+            self._both.screen = self._screen
         self._bar.stop()
 
     def reach(self, done: int) -> None:
@@ -195,17 +194,37 @@ class Counter:
             self._log(f"{self._what}: {done:,} of {self._total:,}, {told}")
 
     def note(self, line: str) -> None:
-        """Write a line above the bar."""
-        if not self._bar.disable:
-            self._bar.console.print(line, highlight=False, markup=False)
-        self._log(line)
+        """Write a line above the bar, or to the log alone where a table shows what it says."""
+        say(line) if self._table is None else self._log(line)
 
     def _log(self, line: str) -> None:
         """Write a line where there is no bar."""
         if self._bar.disable:
             say(line)
-        elif isinstance(sys.stderr, _Both):
-            sys.stderr.file.write(line + "\n")
+        elif self._both:
+            self._both.file.write(line + "\n")
+
+
+def _bar(screen: IO[str], table: Callable[[], Any] | None, *, redirected: bool) -> Any:
+    """Return rich's bar, under a table if there is one, which does nothing where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    class Bar(Progress):
+        def get_renderables(self) -> Iterator[Any]:
+            yield from [table()] if table is not None else []
+            yield from super().get_renderables()
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(file=screen)
+    return Bar(
+        *columns,
+        TextColumn("{task.fields[pace]}"),
+        console=console,
+        transient=True,
+        redirect_stderr=redirected,
+        disable=not console.is_terminal,
+    )
 
 
 class _Both:

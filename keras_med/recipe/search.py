@@ -46,11 +46,13 @@ class Round:
     epochs: of each fit
     keep: how many trials go on to the next round
     examples: most training examples of each fit; none takes those of the recipe
+    continues: go on with what the trial has learned in the round before, up to `epochs`; else begin anew
     """
 
     epochs: Count
     keep: Count = 1
     examples: Count | None = None
+    continues: bool = False
 
 
 @word

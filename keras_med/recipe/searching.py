@@ -48,6 +48,7 @@ def check_search(recipe: Recipe) -> None:
     if not search.over:
         raise RecipeError("Search(over={}) has nothing to try.", remedy='over={"train.learning_rate": [1e-3, 1e-4]}')
     _check_way(search)
+    _check_rounds(recipe, search)
     _check_metrics(search, recipe.target.kind)
     for name, values in search.over.items():
         _check_values(recipe, search, name, values)
@@ -63,6 +64,20 @@ def _check_way(search: Search) -> None:
         raise RecipeError(f"by={search.by!r} sets the epochs itself.", remedy="Leave train.epochs out of over=.")
     if any(one.examples for one in search.rounds) and "train.examples" in search.over:
         raise RecipeError("The rounds set the examples themselves.", remedy="Leave train.examples out of over=.")
+
+
+def _check_rounds(recipe: Recipe, search: Search) -> None:
+    """Refuse a round that cannot go on with the one before."""
+    for before, now in itertools.pairwise([None, *search.rounds]):
+        if now is None or not now.continues:
+            continue
+        if before is None:
+            raise RecipeError("The first round has none to continue.", remedy="Round(..., continues=False)")
+        if now.epochs <= before.epochs:
+            what = f"A round that continues one of {before.epochs} epochs needs more; this one has {now.epochs}."
+            raise RecipeError(what, remedy="epochs counts those of the round before too.")
+        if recipe.train.fine_tune_from is not None:
+            raise RecipeError("Rounds of two stages cannot continue each other.", remedy="train.fine_tune_from=None")
 
 
 def _check_metrics(search: Search, kind: str) -> None:

@@ -23,7 +23,8 @@ from keras_med.report.pictures import first_three, gallery
 from keras_med.report.regression_figures import regression_figures
 from keras_med.report.reproduce import reproduce
 from keras_med.report.scored import Scored, judged, scored
-from keras_med.report.search import search_drawings, search_section
+from keras_med.report.search import search_section
+from keras_med.report.search_figures import search_drawings
 from keras_med.report.training_figures import learning_curves
 from keras_med.runfolder import RunFolder, write_csv, write_text
 

@@ -50,13 +50,10 @@ def plans_of(one: Asked, recipe: Recipe, search: Search) -> list[dict[str, FitPl
     Args:
         recipe: the trial's own, with epochs and examples of this round.
     """
-    several = search.by in ("staged", "hyperband")
     made = {}
     for fold in range(search.folds):
         for repeat in range(search.repeats):
-            name = f"{one.trial}{f'-round{one.round + 1}' if several else ''}-fold{fold}"
-            name += f"-seed{repeat}" if search.repeats > 1 else ""
-            made[name] = FitPlan(
+            made[_fit_name(one.trial, search, one.round, fold, repeat)] = FitPlan(
                 fold=SEARCH if search.folds == 1 else f"{SEARCH}{fold}",
                 validation="validation",
                 predict=("validation",) if search.folds == 1 else ("out_of_fold",),
@@ -65,5 +62,16 @@ def plans_of(one: Asked, recipe: Recipe, search: Search) -> list[dict[str, FitPl
                 keep="best",
                 seed=seed_for(recipe.seed, f"search {fold} {repeat}"),
                 examples=recipe.train.examples,
+                after=_fit_name(one.trial, search, one.round - 1, fold, repeat) if _continues(one, search) else None,
             )
     return folds.stages(made, recipe)
+
+
+def _fit_name(trial: str, search: Search, round_: int, fold: int, repeat: int) -> str:
+    several = search.by in ("staged", "hyperband")
+    name = f"{trial}{f'-round{round_ + 1}' if several else ''}-fold{fold}"
+    return name + (f"-seed{repeat}" if search.repeats > 1 else "")
+
+
+def _continues(one: Asked, search: Search) -> bool:
+    return bool(search.rounds) and search.rounds[one.round].continues

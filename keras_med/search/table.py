@@ -1,11 +1,11 @@
-"""Entries of trials to search.csv, one row a trial from best to worst, and to a line on the screen."""
+"""Entries of trials to search.csv, one row a trial from best to worst; and a trial to a line on the screen."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from keras_med.search.ranking import FAILED, worth
+from keras_med.search.ranking import FAILED, Figures, worth
 
 Entry = Mapping[str, Any]
 
@@ -37,15 +37,12 @@ def with_gaps(made: pd.DataFrame, gaps: Mapping[str, Mapping[str, Any]]) -> pd.D
     return made
 
 
-def line(entry: Entry, metric: str) -> str:
+def line(trial: str, changes: Mapping[str, Any], found: Figures, metric: str) -> str:
     """Say how a trial did."""
-    shown = ", ".join(f"{name}={value}" for name, value in entry["changes"].items())
-    if entry["figures"] is None:
-        return f"{entry['trial']}  {shown}: failed"
-    found = entry["figures"]
-    bounds = f" ({found['low']:.3f} to {found['high']:.3f})" if found["low"] is not None else ""
-    chance = "" if found["learned"] else ", no better than chance"
-    return f"{entry['trial']}  {shown}: {metric} {found['values'][metric]:.3f}{bounds}{chance}"
+    shown = ", ".join(f"{name}={value}" for name, value in changes.items())
+    bounds = f" ({found.low:.3f} to {found.high:.3f})" if found.low is not None else ""
+    chance = "" if found.learned else ", no better than chance"
+    return f"{trial}  {shown}: {metric} {found.values[metric]:.3f}{bounds}{chance}"
 
 
 def _row(entry: Entry, metrics: Sequence[str], rounds: Mapping[int, int]) -> dict[str, Any]:

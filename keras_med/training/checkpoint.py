@@ -52,20 +52,33 @@ def save(folder: Path, model: keras.Model, state: State, identity: str) -> None:
         with averages.averaged(model):
             best = {f"v{number:05d}": array for number, array in enumerate(_values(model.variables))}
         _write(folder / _best_name(state.best_epoch), best)
-    told = json.dumps({"identity": identity, **asdict(state)})
-    _write(folder / _STATE, {**arrays, "told": np.frombuffer(told.encode(), np.uint8)})
+    _write(folder / _STATE, {**arrays, "told": _bytes({"identity": identity, **asdict(state)})})
     for other in folder.glob("best-*.npz"):
         if other.name != _best_name(state.best_epoch):
             other.unlink()
 
 
+def exists(folder: Path) -> bool:
+    """Tell whether a fit has one."""
+    return (folder / _STATE).is_file()
+
+
+def take_over(folder: Path, other: Path, identity: str) -> None:
+    """Begin with the checkpoint of another fit of the same network, which then counts as one of this identity."""
+    saved = _read(other / _STATE)
+    told = _told(saved) | {"identity": identity}
+    best = _best_name(told["best_epoch"])
+    _write(folder / best, _read(other / best))
+    _write(folder / _STATE, {**saved, "told": _bytes(told)})
+
+
 def restore(folder: Path, model: keras.Model, identity: str) -> State:
     """Set a compiled model to its checkpoint and return the state; without a checkpoint the state is new."""
     file = folder / _STATE
-    if not file.is_file():
+    if not exists(folder):
         return State()
     saved = _read(file)
-    told: dict[str, Any] = json.loads(saved.pop("told", np.frombuffer(b"{}", np.uint8)).tobytes())
+    told = _told(saved)
     if told.pop("identity", None) != identity:
         what = "The checkpoint belongs to other settings or data than this fit."
         raise RunFailed(what, where=str(folder), remedy="Start a new run instead of resuming this one.")
@@ -77,6 +90,15 @@ def restore_best(folder: Path, model: keras.Model, state: State) -> None:
     """Set the model to the weights of its best epoch."""
     file = folder / _best_name(state.best_epoch)
     _assign(model.variables, _read(file), file)
+
+
+def _told(saved: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Take what stands beside the arrays of a state out of them."""
+    return dict(json.loads(saved.pop("told", np.frombuffer(b"{}", np.uint8)).tobytes()))
+
+
+def _bytes(told: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(json.dumps(told).encode(), np.uint8)
 
 
 def _variables(model: keras.Model) -> list[Any]:

@@ -19,11 +19,12 @@ from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
 from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime, tuning
 from keras_med.training.checkpoint import State
+from keras_med.training.deciding import figures_of
 from keras_med.training.examples import Examples
 from keras_med.training.features import Features, job_of, prefix_weights
 from keras_med.training.folds import FitPlan, read_plan
 from keras_med.training.frozen import split_frozen
-from keras_med.training.keeper import Keeper, Watched
+from keras_med.training.keeper import Keeper, Watched, write_history
 from keras_med.training.runtime import Runtime
 
 _LARGEST_BATCH = 256  # of a prediction
@@ -112,6 +113,8 @@ def _begin(trained: keras.Model, plan: FitPlan, fit: FitFolder) -> State:
     trained.optimizer.build(trained.trainable_variables)
     if plan.start is not None:
         _start_from(trained, fit.run.fit(plan.start))
+    if plan.after is not None and not checkpoint.exists(fit.checkpoint):
+        checkpoint.take_over(fit.checkpoint, fit.run.fit(plan.after).checkpoint, _identity(plan, fit))
     return checkpoint.restore(fit.checkpoint, trained, _identity(plan, fit))
 
 
@@ -123,13 +126,15 @@ def _train(
     trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder, state: State
 ) -> None:
     """Train from the checkpoint's epoch on; what is finished is not done again."""
+    if state.history:  # as the checkpoint has it: a stop may have come between the two
+        write_history(fit, state)
     over = plan.patience is not None and state.waited >= plan.patience
     if state.epoch >= plan.epochs or over:
         return
     batch = recipe.train.batch_size
     rows = examples.rows("train")
     weights_of_classes = losses.class_weights(recipe, rows.labels)
-    watched = Watched(examples.rows(plan.validation), batch, weights_of_classes)
+    watched = Watched(examples.rows(plan.validation), batch, weights_of_classes, figures_of(recipe))
     trained.fit(
         pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed, changes=recipe.augment),
         initial_epoch=state.epoch,

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class FitPlan:
     seed: of initial weights, dropout and the order of examples.
     examples: most training examples; None for all.
     head: the fit of the first stage that this one goes on with, on images and with layers set free; None in that stage.
+    after: a fit of fewer epochs that this one goes on after, as if it had been one.
     """
 
     fold: str
@@ -52,6 +54,7 @@ class FitPlan:
     start: str | None = None
     examples: int | None = None
     head: str | None = None
+    after: str | None = None
 
 
 def fit_name(fold: str) -> str:
@@ -232,9 +235,15 @@ def read_plan(fit: Path) -> FitPlan:
 
 def _identity(run: RunFolder, common: Mapping[str, Any]) -> str:
     """Hash what the run trains on what: its settings, a search's changes, its splits and the pixels behind them."""
-    digest = hashlib.sha256(repr(sorted((common.get("changes") or {}).items())).encode())
-    digest.update(repr(sorted(runfolder.read_json(run.settings)["settings"].items())).encode())
-    digest.update(run.splits.read_bytes())
+    changes = repr(sorted((common.get("changes") or {}).items()))
+    settings = repr(sorted(runfolder.read_json(run.settings)["settings"].items()))
+    tables = _tables(run, run.splits.stat().st_mtime_ns, run.index.stat().st_mtime_ns)
+    return hashlib.sha256(f"{changes}{settings}{tables}".encode()).hexdigest()[:24]
+
+
+@lru_cache(maxsize=1)  # a search asks for each of its fits, and the tables may be long
+def _tables(run: RunFolder, *_: int) -> str:
+    digest = hashlib.sha256(run.splits.read_bytes())
     pixels = pd.read_csv(run.index, usecols=["id", "pixel_hash"], dtype=str)
     digest.update("".join(pixels["id"] + pixels["pixel_hash"]).encode())
-    return digest.hexdigest()[:24]
+    return digest.hexdigest()

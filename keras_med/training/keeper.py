@@ -1,4 +1,4 @@
-"""After each epoch of a fit: the watched loss, the history, the checkpoint, and whether to go on."""
+"""After each epoch of a fit: what is watched, the history, the checkpoint, and whether to go on."""
 
 import time
 
@@ -14,24 +14,35 @@ from keras_med.recipe.train import Train
 from keras_med.runfolder import FitFolder
 from keras_med.training import averages, checkpoint, losses, schedules
 from keras_med.training.checkpoint import State
+from keras_med.training.deciding import Figures
 from keras_med.training.folds import FitPlan
 
 _LOOKED_AT = 25  # every so many steps' running loss, which stays no number once it is none
 
 
 class Watched:
-    """The validation loss, from predictions: Keras' own evaluation fails where replicas cannot share a batch evenly."""
+    """What validation examples say, from predictions: Keras' own evaluation fails where replicas share no batch evenly.
 
-    def __init__(self, rows: Rows, batch_size: int, classes: dict[int, float] | None = None) -> None:
+    Args:
+        classes: weight of each class in the loss.
+        decide: turns labels and the network's output into figures that are followed beside the loss.
+    """
+
+    def __init__(
+        self, rows: Rows, batch_size: int, classes: dict[int, float] | None = None, decide: Figures | None = None
+    ) -> None:
         self._rows = rows
         self._weights = losses.weights_of(rows.labels, classes)
         self._batches = pipeline.in_order(rows, batch_size)
+        self._decide = decide
 
-    def loss(self, model: keras.Model) -> float:
-        """Return the loss over all rows, of the averaged weights where there are any."""
+    def look(self, model: keras.Model) -> dict[str, float]:
+        """Return the loss over all rows and the further figures, of the averaged weights where there are any."""
         with averages.averaged(model):
             output = model.predict(self._batches, verbose=0)
-        return float(keras.ops.convert_to_numpy(model.loss(self._rows.labels, output, self._weights)))
+        loss = float(keras.ops.convert_to_numpy(model.loss(self._rows.labels, output, self._weights)))
+        others = self._decide(self._rows.labels, output) if self._decide else {}
+        return {f"validation_{name}": value for name, value in {"loss": loss, **others}.items()}
 
 
 class Keeper(keras.callbacks.Callback):
@@ -63,8 +74,7 @@ class Keeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Remember the epoch and write everything that a resume needs."""
-        loss, validation_loss = float((logs or {})["loss"]), self._watched.loss(self.model)
-        row = {"epoch": epoch + 1, "loss": loss, "validation_loss": validation_loss}
+        row = {"epoch": epoch + 1, "loss": float((logs or {})["loss"]), **self._watched.look(self.model)}
         if not np.isfinite([row["loss"], row["validation_loss"]]).all():
             raise _diverged(f"after epoch {epoch + 1}")
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

@@ -15,6 +15,9 @@ class EpochWatch:
     Args:
         counter: shows how many epochs are done; fits that stop early give theirs back.
         epochs: most epochs of each fit, by folder.
+
+    Attributes:
+        last: the newest epoch of each fit that was seen, as its history has it.
     """
 
     def __init__(self, counter: Counter, epochs: dict[Path, int]) -> None:
@@ -22,6 +25,7 @@ class EpochWatch:
         self._epochs = epochs
         self._told = {folder: len(_rows(folder)) for folder in epochs}
         self._changed: dict[Path, int] = {}
+        self.last: dict[Path, dict[str, str]] = {}
 
     def see(self, folders: Sequence[Path]) -> None:
         """Look at the folders' histories and tell what is new."""
@@ -33,10 +37,11 @@ class EpochWatch:
             if self._changed.get(folder) != changed:
                 self._changed[folder] = changed
                 self._tell(folder)
-        done = sum(self._progress(folder) for folder in self._epochs)
+        done = sum(self.done(folder) for folder in self._epochs)
         self._counter.reach(done)
 
-    def _progress(self, folder: Path) -> int:
+    def done(self, folder: Path) -> int:
+        """Return the epochs of a fit that need not be waited for."""
         return self._epochs[folder] if FitFolder(folder).done.is_file() else self._told.get(folder, 0)
 
     def _tell(self, folder: Path) -> None:
@@ -45,6 +50,7 @@ class EpochWatch:
             shown = "  ".join(f"{name} {_short(row[name])}" for name in _SHOWN if row.get(name))
             self._counter.note(f"{folder.name}  epoch {row['epoch']}/{self._epochs[folder]}  {shown}")
         self._told[folder] = len(rows)
+        self.last[folder] = rows[-1]
 
 
 class CountWatch:

@@ -14,7 +14,7 @@ from keras_med.runfolder import RunFolder
 SEARCH = """search=Search(
         over={"train.learning_rate": [1e-2, 1e-6], "model.units": [8, 7]},
         by="staged",
-        rounds=(Round(epochs=2, keep=1, examples=40), Round(epochs=4)),
+        rounds=(Round(epochs=2, keep=1, examples=40), Round(epochs=4, continues=True)),
     ),
     seed=3,
 """
@@ -81,6 +81,8 @@ def test_a_search_keeps_to_its_rounds_and_a_crash_does_not_stop_it(whole: tuple[
     best = rows.index[0]
     history = pd.read_csv(run.fit(f"{best}-round2-fold0").history)
     assert list(history["epoch"]) == [1, 2, 3, 4]
+    first = pd.read_csv(run.fit(f"{best}-round1-fold0").history)
+    pd.testing.assert_frame_equal(history[:2], first)  # its seconds too: the second round continues the first
     assert json.loads(run.fit("t001-round1-fold0").done.read_text())["train"] == 40
 
 
@@ -110,7 +112,7 @@ def test_the_report_tells_of_the_search_and_draws_the_run_s_own_fits_alone(whole
     page = run.report.read_text()
     assert "on the data that chose it" in page
     assert "after round 1: rank 2 of 4" in page
-    assert (run.figures / "search_round2.svg").is_file()
+    assert (run.figures / "search_round2_loss.svg").is_file()
     assert set(pd.read_csv(run.figures / "curves_loss.csv")["fit"]) == {"t000-fold0", "t000-fold1", "t000-final"}
 
 

@@ -50,6 +50,16 @@ def test_a_candidate_is_a_whole_checked_recipe() -> None:
         ({"train.batch_size": list(range(1, 32))}, {}, "31 combinations; search.trials allows 30"),
         ({"train.batch_size": [8]}, {"by": "staged"}, "needs rounds"),
         ({"train.batch_size": [8]}, {"rounds": (Round(epochs=2),)}, "do not go with"),
+        (
+            {"train.batch_size": [8]},
+            {"by": "staged", "rounds": (Round(epochs=2, continues=True),)},
+            "has none to continue",
+        ),
+        (
+            {"train.batch_size": [8]},
+            {"by": "staged", "rounds": (Round(epochs=5), Round(epochs=5, continues=True))},
+            "one of 5 epochs needs more",
+        ),
         ({"train.epochs": [8]}, {"by": "hyperband"}, "sets the epochs itself"),
         ({"train.batch_size": [8]}, {"metrics": ("mae",)}, "cannot compare 'mae'"),
         ({"train.warmup": [5, 20]}, {}, "train.warmup=20 leaves none"),

@@ -9,14 +9,16 @@ from keras_med.errors import EnvironmentProblem, RunFailed
 from keras_med.evaluation.summary import Scoring
 from keras_med.jobs.job import Job
 from keras_med.runfolder import RunFolder
-from keras_med.search.trials import Failures, Searching, _winner
+from keras_med.search.failures import Failures
+from keras_med.search.place import Searching
+from keras_med.search.trials import _winner
 
 
 def test_a_failure_is_told_at_once_with_its_trial_and_once_for_all_its_fits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     failures, jobs = Failures(), [Job(tmp_path / f"t002-fold{fold}", "a:b") for fold in (0, 1)]
-    failures.own("t002", dict.fromkeys(jobs, 4))
+    failures.own("t002", jobs)
     for job in jobs:
         failures.see(job, RunFailed("seven units", where=str(job.folder)))
     assert failures.why == {"t002": "seven units"}
@@ -33,7 +35,7 @@ def test_three_trials_in_a_row_that_fail_alike_stop_the_search() -> None:
 
 def test_a_fit_that_ends_between_two_failures_breaks_the_row(tmp_path: Path) -> None:
     failures = Failures()
-    failures.own("t000", {Job(tmp_path, "a:b"): 1})
+    failures.own("t000", [Job(tmp_path, "a:b")])
     failures.note("t001", RunFailed("memory"))
     failures.note("t002", RunFailed("memory"))
     (tmp_path / "done.json").write_text("{}")
@@ -62,5 +64,7 @@ def test_when_all_trials_fail_the_first_reason_is_the_run_s(tmp_path: Path) -> N
         {**shared, "trial": name, "changes": {"train.batch_size": batch}, "why": f"no memory for {batch}"}
         for name, batch in (("t001", 8), ("t002", 16))
     ]
+    place.run.trials.touch()
     with pytest.raises(RunFailed, match="All 2 trials failed; the first: no memory for 8"):
         _winner(place, entries)
+    assert not place.run.trials.exists()  # what resumes tries them again

@@ -73,6 +73,19 @@ def test_training_goes_on_bit_for_bit_after_a_restore(tmp_path: Path, schedule: 
     assert not np.array_equal(everything(whole)[0], everything(first)[0])
 
 
+def test_a_fit_that_takes_over_anothers_checkpoint_goes_on_as_if_it_had_been_one(tmp_path: Path) -> None:
+    whole = trained(made(), range(4))
+    first = trained(made(), range(2))
+    checkpoint.save(tmp_path / "one", first, state_of(2), "a")
+    checkpoint.take_over(tmp_path / "two", tmp_path / "one", "b")
+    second = made(seed=99)
+    assert checkpoint.restore(tmp_path / "two", second, "b") == state_of(2)
+    checkpoint.restore_best(tmp_path / "two", made(seed=98), state_of(2))
+    assert_equal(trained(second, range(2, 4)), whole)
+    with pytest.raises(RunFailed, match="other settings"):
+        checkpoint.restore(tmp_path / "two", second, "a")
+
+
 def test_averaged_weights_go_on_bit_for_bit_and_are_what_is_kept(tmp_path: Path) -> None:
     whole = trained(made(ema=True), range(4))
     first = Stopped(made(ema=True), tmp_path)

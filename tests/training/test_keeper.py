@@ -44,10 +44,10 @@ def test_the_average_is_what_is_watched() -> None:
     made = model(use_ema=True, ema_momentum=0.5)
     made.optimizer.apply([keras.ops.zeros((1, 1))])  # the first step sets the average to the weight: 1
     made.optimizer.apply([keras.ops.full((1, 1), -20.0)])  # 1 + 0.1 * 20 = 3; the average of 1 and 3 is 2
-    assert Watched(rows([0.0, 1.0]), 2).loss(made) == pytest.approx((4 + 1) / 2)
+    assert Watched(rows([0.0, 1.0]), 2).look(made) == {"validation_loss": pytest.approx((4 + 1) / 2)}
     assert float(made.get_weights()[0][0, 0]) == pytest.approx(3)
 
 
 def test_class_weights_count_in_what_is_watched() -> None:
     watched = Watched(rows([0.0, 1.0, 3.0]), 2, {0: 2.0, 1: 5.0, 3: 0.5})
-    assert watched.loss(model()) == pytest.approx((2 * 1 + 5 * 0 + 0.5 * 4) / 3)
+    assert watched.look(model()) == {"validation_loss": pytest.approx((2 * 1 + 5 * 0 + 0.5 * 4) / 3)}

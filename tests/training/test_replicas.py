@@ -57,7 +57,7 @@ def train(model, count, validation, batch):
         epochs=3, steps_per_epoch=count // batch, shuffle=False, verbose=0,
     )
     found = {f"w{number:02d}": keras.ops.convert_to_numpy(one) for number, one in enumerate(model.weights)}
-    found |= {"loss": history.history["loss"], "validation_loss": Watched(watched, batch).loss(model)}
+    found |= {"loss": history.history["loss"], **Watched(watched, batch).look(model)}
     found["steps"] = keras.ops.convert_to_numpy(model.optimizer.iterations)
     found["replicas"] = model.distribute_strategy.num_replicas_in_sync
     found["output"] = model.predict(pipeline.in_order(watched, batch), verbose=0)

@@ -170,6 +170,7 @@ def cached(data: Path, epochs: int) -> None:
     tuner.search(
         features[~watched], labels[~watched], validation_data=held_out, epochs=epochs, batch_size=32, verbose=0
     )
+    print(tuner.get_best_hyperparameters()[0].values)
 
 
 def plain(data: Path, epochs: int) -> None:

@@ -12,7 +12,6 @@ Wanted: 10 times faster than the first script, and no slower than the second.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import watched_search
 
 HERE = Path(__file__).resolve()
 RATES = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
@@ -71,9 +71,9 @@ def main() -> None:
         text = RECIPE.replace("SIDE", str(given.side)).replace("EPOCHS", str(given.epochs)).replace("RATES", str(RATES))
         (folder / "spots.py").write_text(text)
         by_hand, _ = timed_script(folder, "cached", "--epochs", str(given.epochs))
-        ours = timed_search(folder)
+        seen = watched_search.run(folder, "spots.py", "--data", "data", "--fits-at-once", "2")
         whole, told = timed_script(folder, "plain", "--measured", str(given.measured))
-    epochs = json.loads(told)
+    ours, epochs = seen[-1].clock - seen[0].clock, json.loads(told)
     usual = float(np.mean(epochs[1:]))
     scaled = whole - sum(epochs) + len(RATES) * epochs[0] + len(RATES) * (given.epochs - 1) * usual
     print(f"{given.pictures} pictures of {given.side}x{given.side}, {len(RATES)} trials of {given.epochs} epochs")
@@ -96,22 +96,6 @@ def make_pictures(folder: Path, count: int, side: int) -> None:
         cv2.imwrite(str(folder / "data" / f"p{number:05d}.png"), np.clip(picture, 0, 255).astype(np.uint8))
         lines.append(f"p{number:05d},{number % 2}")
     (folder / "data" / "labels.csv").write_text("\n".join(lines) + "\n")
-
-
-def timed_search(folder: Path) -> float:
-    typed = [sys.executable, "-m", "keras_med.run", "spots.py", "--data", "data", "--cache", "cache"]
-    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    begun = time.perf_counter()
-    process = subprocess.Popen([*typed, "--fits-at-once", "2"], cwd=folder, env=environment, **quiet)
-    while not list(folder.glob("runs/spots/*-????/search.csv")):
-        if process.poll() is not None:
-            raise SystemExit(f"the run ended with {process.returncode}")
-        time.sleep(0.05)
-    seconds = time.perf_counter() - begun
-    process.terminate()
-    process.wait()
-    return seconds
 
 
 def timed_script(folder: Path, script: str, *arguments: str) -> tuple[float, str]:

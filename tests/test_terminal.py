@@ -90,6 +90,29 @@ def test_a_long_count_off_a_terminal_is_told_now_and_then(monkeypatch: pytest.Mo
     ]
 
 
+class Screen(io.StringIO):
+    """A terminal that remembers."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_said_beside_a_bar_stands_above_it_and_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with terminal.told_in(tmp_path / "run.log"), terminal.Counter("search", 2, lambda: "THE TABLE") as counter:
+        terminal.say("a trial failed")
+        counter.note("epoch 1")
+    shown = screen.getvalue()
+    assert "a trial failed" in shown
+    assert "THE TABLE" in shown
+    assert "epoch 1" not in shown  # the table says it
+    assert (tmp_path / "run.log").read_text() == "a trial failed\nepoch 1\n"
+
+
 def test_what_is_said_also_goes_to_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with terminal.told_in(tmp_path / "run.log"):
         terminal.say("one line")

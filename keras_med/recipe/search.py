@@ -64,7 +64,7 @@ class Search:
     KerasTuner Oracle of one's own, which is then asked instead.
 
     by: every combination, random ones, KerasTuner's Bayesian or Hyperband search, or rounds that keep the best
-    trials: most trials
+    trials: most trials; a grid or a Hyperband that would need more is refused
     folds: folds inside the training part for each trial; 1 is one validation part for all of them
     repeats: fits of each trial and fold, from other initial weights
     metrics: what is compared, the first deciding; none takes AUROC, or the mean absolute error of a number
@@ -85,6 +85,8 @@ class Search:
 
 
 def _check_range(word: Float | Int) -> None:
+    if not all(isinstance(one, int | float) for one in (word.low, word.high)):
+        raise RecipeError(f"{type(word).__name__}({word.low!r}, {word.high!r}): expected two numbers.")
     if not word.low < word.high:
         raise RecipeError(f"{type(word).__name__}({word.low}, {word.high}): the first must be below the second.")
     if word.log and word.low <= 0:

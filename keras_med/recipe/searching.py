@@ -1,6 +1,7 @@
 """A recipe's search to its candidates, each a complete recipe that is checked as if its file had said so."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -52,8 +53,10 @@ def check_search(recipe: Recipe) -> None:
     _check_metrics(search, recipe.target.kind)
     for name, values in search.over.items():
         _check_values(recipe, search, name, values)
-    if search.by in ("grid", "staged") and search.oracle is None:
+    if search.oracle is None and search.by in ("grid", "staged"):
         _check_combinations(recipe, search)
+    elif search.oracle is None and search.by == "hyperband":
+        _check_brackets(recipe, search)
 
 
 def _check_way(search: Search) -> None:
@@ -118,3 +121,18 @@ def _check_combinations(recipe: Recipe, search: Search) -> None:
         raise RecipeError(what, remedy=f'--set search.trials={count}, or by="random" to try {search.trials} of them.')
     for changes in combinations(search):
         candidate(recipe, changes)
+
+
+def _check_brackets(recipe: Recipe, search: Search) -> None:
+    if (count := hyperband_trials(recipe.train.epochs)) > search.trials:
+        what = (
+            f"Hyperband begins {count} trials for {recipe.train.epochs} epochs; search.trials allows {search.trials}."
+        )
+        raise RecipeError(what, remedy=f"--set search.trials={count}, or fewer train.epochs.")
+
+
+def hyperband_trials(epochs: int, factor: int = 3) -> int:
+    """Return how many trials KerasTuner's Hyperband begins, its brackets together."""
+    brackets = 1 + next(number for number in itertools.count() if epochs < factor ** (number + 1))
+    last = math.ceil(1 + math.log(epochs, factor))  # trials that the first bracket, which drops none, trains
+    return sum(math.ceil(last / (number + 1) * factor**number) for number in range(brackets))

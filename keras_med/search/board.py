@@ -42,10 +42,12 @@ class Board:
 
     def table(self) -> Any:
         """Return the table as rich draws it."""
+        from rich import box
         from rich.table import Table
 
-        columns = ("trial", *self._asked[0].changes, "state", self._metric)
-        made = Table(*columns, caption=self._others(), caption_justify="left")
+        names = [name.rpartition(".")[2] for name in self._asked[0].changes]
+        made = Table("trial", *names, "state", box=box.SIMPLE_HEAD, caption=self._others(), caption_justify="left")
+        made.add_column(self._metric, no_wrap=True)
         for one in [*self._training(), *self._ended()[:_MOST_ENDED]]:
             made.add_row(one.trial, *map(_short, one.changes.values()), *self._state(one.trial))
         return made

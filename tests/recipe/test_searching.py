@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from keras_med import Binary, Data, Float, Holdout, Image, Int, Model, Recipe, Round, Search
+from keras_med import Binary, Data, Float, Holdout, Image, Int, Model, Recipe, Round, Search, Train
 from keras_med.errors import RecipeError
 from keras_med.recipe.searching import candidate, check_search, combinations
 
@@ -13,7 +13,12 @@ def network(image: object, *, units: int = 8) -> object:
 
 
 RECIPE = Recipe(
-    target=Binary(), data=Data(lambda root: None), image=Image(size=(8, 8)), split=Holdout(), model=Model(network)
+    target=Binary(),
+    data=Data(lambda root: None),
+    image=Image(size=(8, 8)),
+    split=Holdout(),
+    model=Model(network),
+    train=Train(epochs=9),
 )
 
 
@@ -61,6 +66,8 @@ def test_a_candidate_is_a_whole_checked_recipe() -> None:
             "one of 5 epochs needs more",
         ),
         ({"train.epochs": [8]}, {"by": "hyperband"}, "sets the epochs itself"),
+        # 9 epochs, 3 brackets: 9 trials for 1 epoch first, 5 for 3, 3 for all 9
+        ({"train.batch_size": [8, 9]}, {"by": "hyperband", "trials": 16}, "Hyperband begins 17 trials"),
         ({"train.batch_size": [8]}, {"metrics": ("mae",)}, "cannot compare 'mae'"),
         ({"train.warmup": [5, 20]}, {}, "train.warmup=20 leaves none"),
     ],
@@ -77,3 +84,10 @@ def test_a_sound_search_and_none_are_accepted() -> None:
     check_search(RECIPE)
     check_search(searched({"train.learning_rate": [1e-3, 1e-4], "model.units": [4, 8]}))
     check_search(searched({"train.learning_rate": Float(1e-5, 1e-1, log=True)}, by="bayesian", folds=5))
+
+
+@pytest.mark.parametrize(("low", "high", "told"), [(2, 1, "must be below"), ("a", 1.0, "expected two numbers")])
+def test_a_range_that_is_none_is_refused_where_it_is_written(low: Any, high: Any, told: str) -> None:
+    for kind in (Float, Int):
+        with pytest.raises(RecipeError, match=told):
+            kind(low, high)

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from keras_med import Float, Int, Round, Search
+from keras_med.recipe.searching import hyperband_trials
 from keras_med.search.oracles import Asked, Asker
 
 Score = Callable[[Asked], float | None]
@@ -80,6 +81,17 @@ def test_hyperband_trains_the_best_longer_under_their_names() -> None:
     assert later
     assert all(rates[one.trial] == rate(one) for one in later)
     assert {one.epochs for one in asked} == {1, 3, 9}
+    assert len({one.trial for one in asked}) == hyperband_trials(9) == 17
+
+
+def test_hyperband_begins_as_many_trials_as_are_counted_beforehand() -> None:
+    import keras_tuner
+
+    for epochs in (1, 2, 3, 10, 27, 30, 81, 100):
+        objective = keras_tuner.Objective("score", "max")
+        oracle = keras_tuner.oracles.HyperbandOracle(objective=objective, max_epochs=epochs)
+        brackets = range(oracle._get_num_brackets())
+        assert hyperband_trials(epochs) == sum(oracle._get_size(number, 0) for number in brackets)
 
 
 def test_an_oracle_of_ones_own_is_asked(capfd: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,17 @@ def test_three_trials_in_a_row_that_fail_alike_stop_the_search() -> None:
         failures.note("t9", RunFailed("memory"))
 
 
+def test_fits_that_were_killed_alike_failed_alike_whatever_their_names(tmp_path: Path) -> None:
+    failures = Failures()
+    jobs = [Job(tmp_path / f"t00{number}-fold0", "a:b") for number in range(3)]
+    for job in jobs:
+        failures.own(job.folder.name[:4], [job])
+    failures.see(jobs[0], RunFailed("t000-fold0 was ended by SIGKILL."))
+    failures.see(jobs[1], RunFailed("t001-fold0 was ended by SIGKILL."))
+    with pytest.raises(RunFailed, match="3 trials in a row failed for the same reason: t002-fold0 was ended"):
+        failures.see(jobs[2], RunFailed("t002-fold0 was ended by SIGKILL."))
+
+
 def test_a_fit_that_ends_between_two_failures_breaks_the_row(tmp_path: Path) -> None:
     failures = Failures()
     failures.own("t000", [Job(tmp_path, "a:b")])

@@ -26,12 +26,16 @@ Stages = list[dict[Job, int]]  # the fits of each stage with their most epochs
 
 
 class Batch:
-    """Trials that are trained side by side, in the order in which they were asked for."""
+    """Trials that are trained side by side, in the order in which they were asked for.
 
-    def __init__(self, place: Searching, asked: Sequence[Asked]) -> None:
+    Args:
+        before: entries of the trials before them.
+    """
+
+    def __init__(self, place: Searching, asked: Sequence[Asked], before: Sequence[Entry] = ()) -> None:
         self._place = place
         self._asked = asked
-        self._failures = Failures()
+        self._failures = Failures([one.trial for one in asked], [entry["why"] for entry in before])
         self._found: dict[str, Figures] = {}
         self._stages: dict[str, Stages] = {one.trial: self._written(one) for one in asked}
 

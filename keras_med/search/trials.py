@@ -5,6 +5,7 @@ must ask for the same again; fits of a batch that was not told are folders like 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from keras_med import runfolder
@@ -26,13 +27,12 @@ def search(place: Searching) -> dict[str, Any]:
     with Asker(place.search, best, place.recipe.train.epochs, seed_for(place.recipe.seed, "search")) as asker:
         while asked := asker.ask():
             if number == len(batches):
-                batches.append(Batch(place, asked).train())
+                batches.append(Batch(place, asked, list(chain(*batches))).train())
                 runfolder.write_json(place.run.trials, {"batches": batches})
             _check_same(batches[number], asked, place.run)
             asker.tell([entry["score"] for entry in batches[number]])
             number += 1
-    entries = [entry for batch in batches for entry in batch]
-    return _winner(place, entries)
+    return _winner(place, list(chain(*batches)))
 
 
 def _known(run: RunFolder) -> list[list[Entry]]:

@@ -42,9 +42,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--patients", type=int, default=510)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="an empty folder in which everything stays")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = (given.keep or Path(name)).absolute()
         rsna(folder / "data", seed=0, patients=given.patients)
         (folder / "rounds.py").write_text(RECIPE.replace("DATA", str(folder / "data")))
         settings = [word for one in given.set for word in ("--set", one)]

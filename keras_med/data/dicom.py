@@ -7,7 +7,6 @@ black.
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -17,6 +16,7 @@ from keras_med.data.dicom_headers import quiet
 from keras_med.data.dicom_pixels import Stored, load
 from keras_med.data.dicom_scan import Plain
 from keras_med.data.dicom_tables import groups, number, table
+from keras_med.data.memory import File
 from keras_med.data.values import LookUpTable, Picture, Values, Window, is_whole, to_scale
 from keras_med.errors import DataError
 
@@ -54,7 +54,7 @@ class Measured:
     burned_in: bool
 
 
-def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
+def read(path: File, values: Values, *, frame: int | None = None) -> Picture:
     """Read a DICOM file as float32 on the 0-255 scale.
 
     One frame gives (rows, columns, channels), several (rows, columns, frames, channels).
@@ -77,7 +77,7 @@ def read(path: Path, values: Values, *, frame: int | None = None) -> Picture:
     )
 
 
-def measure(path: Path, *, frame: int | None = None) -> Measured:
+def measure(path: File, *, frame: int | None = None) -> Measured:
     """Read a DICOM file in the units of its modality: rescaled, repaired, its padding given the darkest real value."""
     stored = load(path, frame)
     tags, array, notes = stored.tags, stored.array, []

@@ -9,7 +9,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 import pydicom
@@ -17,11 +16,12 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
 from keras_med.data.dicom_scan import ALLOWED, DEFLATED, FIRST_BYTES, SOUND, Plain, parse_meta, scan
+from keras_med.data.memory import File, openable
 from keras_med.data.values import LARGEST_BYTES
 from keras_med.errors import DataError
 
 
-def read_header(path: Path) -> dict[str, Plain]:
+def read_header(path: File) -> dict[str, Plain]:
     """Read the allowed tags of a DICOM file; a tag that is absent, empty or unreadable is not in the dictionary.
 
     Texts are stripped, decimal and whole numbers are float and int, several values a tuple. `PatientID` is raw: the
@@ -39,15 +39,15 @@ def read_header(path: Path) -> dict[str, Plain]:
         raise unreadable(error, path.name) from None
 
 
-def open_dataset(path: Path, *, pixels: bool) -> pydicom.Dataset:
+def open_dataset(path: File, *, pixels: bool) -> pydicom.Dataset:
     """Open a file with pydicom, one without preamble too, with every fault told as a DataError."""
     _check_length(path)
     try:
         tags = None if pixels else [tag for tag, _ in ALLOWED.values()]
         try:
-            return pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags)
+            return pydicom.dcmread(openable(path), stop_before_pixels=not pixels, specific_tags=tags)
         except InvalidDicomError:
-            dataset = pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=True)
+            dataset = pydicom.dcmread(openable(path), stop_before_pixels=not pixels, specific_tags=tags, force=True)
         if "Rows" not in dataset and "SOPInstanceUID" not in dataset:
             raise DataError(
                 "not a DICOM file", where=path.name, remedy="Leave the file out, or give its picture format."
@@ -103,7 +103,7 @@ def unreadable(error: OSError, where: str) -> DataError:
     )
 
 
-def _check_length(path: Path) -> None:
+def _check_length(path: File) -> None:
     """Refuse what pydicom would read or inflate into more memory than one file may take."""
     length = path.stat().st_size
     with path.open("rb", buffering=0) as file:

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import IO
+from io import BytesIO, FileIO
 
 import numpy as np
 import pydicom
@@ -22,6 +21,7 @@ from keras_med.data.dicom_headers import open_dataset, quiet, tags_of, unreadabl
 from keras_med.data.dicom_scan import EXPLICIT, IMPLICIT, Plain, Scan, scan
 from keras_med.data.dicom_tables import with_palette
 from keras_med.data.jpeg_streams import claimed_size, is_sound_jpeg, is_whole_jpeg_ls
+from keras_med.data.memory import File
 from keras_med.data.values import check_size
 from keras_med.errors import DataError
 
@@ -64,7 +64,7 @@ class Stored:
         return self.array.shape[-1] > 1
 
 
-def load(path: Path, frame: int | None = None) -> Stored:
+def load(path: File, frame: int | None = None) -> Stored:
     """Load all frames of a file, or one of them (from 0)."""
     try:
         with path.open("rb", buffering=0) as file:
@@ -93,7 +93,7 @@ def _is_plain(found: Scan) -> bool:
     )
 
 
-def _load_plain(file: IO[bytes], found: Scan, frame: int | None, where: str) -> Stored:
+def _load_plain(file: FileIO | BytesIO, found: Scan, frame: int | None, where: str) -> Stored:
     frames, rows, columns, samples = _shape(found.tags, frame, where)
     allocated, stored, signed = _bits(found.tags, where)
     count = rows * columns * samples
@@ -101,9 +101,8 @@ def _load_plain(file: IO[bytes], found: Scan, frame: int | None, where: str) -> 
     _check_length(found.length, frames * count * kind.itemsize, where)
     file.seek(found.offset + (frame or 0) * count * kind.itemsize)
     wanted = frames if frame is None else 1
-    array = np.fromfile(file, kind, wanted * count)
-    if len(array) < wanted * count:
-        _check_length(len(array) * kind.itemsize, wanted * count * kind.itemsize, where)
+    array = np.empty(wanted * count, kind)
+    _check_length(file.readinto(array.view(np.uint8).data), array.nbytes, where)
     if stored < allocated and _exceeds(array, stored):  # what is above may be overlays, or the sign
         np.left_shift(array, allocated - stored, out=array)
         np.right_shift(array, allocated - stored, out=array)
@@ -116,7 +115,7 @@ def _exceeds(array: np.ndarray, bits: int) -> bool:
     return bool(array.size) and (int(array.min()) < low or int(array.max()) > high)
 
 
-def _load_any(path: Path, frame: int | None) -> Stored:
+def _load_any(path: File, frame: int | None) -> Stored:
     where = path.name
     dataset = open_dataset(path, pixels=True)
     tags = tags_of(dataset)

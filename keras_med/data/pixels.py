@@ -12,6 +12,7 @@ from typing import IO
 import cv2
 import numpy as np
 
+from keras_med.data.memory import Source
 from keras_med.data.readers import read_picture
 from keras_med.data.resizing import resize
 from keras_med.data.stacks import Stack, open_stack
@@ -22,7 +23,7 @@ from keras_med.recipe.words import Image
 _FINE = 257.0  # 65535 / 255
 
 
-def read(path: Path, row: int | None, image: Image) -> tuple[Picture, np.ndarray]:
+def read(path: Source, row: int | None, image: Image) -> tuple[Picture, np.ndarray]:
     """Return the picture at its own size, and the network's input: float32 on the 0-255 scale.
 
     Args:

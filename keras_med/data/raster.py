@@ -5,11 +5,10 @@ are what the scanner or exporter wrote, and a background colour would be an inve
 checked before OpenCV allocates or decodes anything.
 """
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
+from keras_med.data.memory import File
 from keras_med.data.raster_headers import RasterHeader, damaged, read_header, without_orientation
 from keras_med.data.values import LARGEST_BYTES, Picture, check_size
 from keras_med.errors import DataError
@@ -18,7 +17,7 @@ LOGGING = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4,
 MOST_PIXELS_PER_BYTE = 9000  # a PNG of one colour and one bit reaches 8,256; no honest file reaches more
 
 
-def read(path: Path) -> Picture:
+def read(path: File) -> Picture:
     """Read a picture as stored, (height, width, 1 or 3), uint8 or uint16 (float32 from a floating-point TIFF)."""
     content = read_bytes(path)
     header = read_header(content, where=path.name)
@@ -35,7 +34,7 @@ def read(path: Path) -> Picture:
     return Picture(array=_upright(array, header.orientation), bits=header.bits, notes=tuple(notes))
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: File) -> bytes:
     """Read a whole file, refusing what is no file, not readable or larger than any picture that would be accepted."""
     try:
         if path.is_file() and path.stat().st_size > LARGEST_BYTES:

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_med.data import dicom, raster, stacks, volume
 from keras_med.data.dicom_headers import unreadable
+from keras_med.data.memory import File, MemoryFolder, Source
 from keras_med.data.raster_headers import JPEG, PNG, TIFFS
 from keras_med.data.values import Picture, Values, is_whole, to_scale
 from keras_med.errors import DataError
@@ -17,7 +18,7 @@ MOST_CHANNELS = 4  # a shorter last axis of a three-axis array is taken for colo
 
 
 def read_picture(
-    path: Path, values: Values, *, row: int | None = None, dimensions: int | None = None, key: str | None = None
+    path: Source, values: Values, *, row: int | None = None, dimensions: int | None = None, key: str | None = None
 ) -> Picture:
     """Read a file as float32 on the 0-255 scale, channels last, with `bits` as the file stores them.
 
@@ -29,10 +30,12 @@ def read_picture(
         dimensions: 2 or 3, what an array of three axes means: (height, width, channels) or (height, width, depth).
         key: the array of a `.npz` file that holds several.
     """
+    if isinstance(path, MemoryFolder):
+        return volume.read_series(sorted(path.files), values)
     try:
         head = _first_bytes(path)
     except IsADirectoryError:
-        return volume.read_series(sorted(file for file in path.iterdir() if file.is_file()), values)
+        return volume.read_series(_files_below(path), values)
     if head[128:132] == b"DICM":  # first: the bytes before may be those of a TIFF, and scanners write such files
         return dicom.read(path, values, frame=row)
     if head.startswith((PNG, JPEG, *TIFFS)):
@@ -49,7 +52,7 @@ def read_picture(
     return _scaled(raster.read(path), values, path)  # its error says what the file is instead
 
 
-def _first_bytes(path: Path) -> bytes:
+def _first_bytes(path: File) -> bytes:
     try:
         with path.open("rb", buffering=0) as file:
             return file.read(256)
@@ -59,7 +62,11 @@ def _first_bytes(path: Path) -> bytes:
         raise unreadable(error, path.name) from None
 
 
-def _from_array(array: np.ndarray, values: Values, dimensions: int | None, path: Path) -> Picture:
+def _files_below(folder: File) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file()) if isinstance(folder, Path) else []
+
+
+def _from_array(array: np.ndarray, values: Values, dimensions: int | None, path: File) -> Picture:
     """Give an array its channels: already there, or one."""
     if dimensions is None:
         dimensions = 2 if array.ndim == 2 or (array.ndim == 3 and array.shape[-1] <= MOST_CHANNELS) else 3
@@ -74,7 +81,7 @@ def _from_array(array: np.ndarray, values: Values, dimensions: int | None, path:
     return _scaled(Picture(array=array, bits=array.dtype.itemsize * 8), values, path)
 
 
-def _scaled(picture: Picture, values: Values, path: Path) -> Picture:
+def _scaled(picture: Picture, values: Values, path: File) -> Picture:
     try:
         scaled = to_scale(picture.array, values, bits=picture.array.dtype.itemsize * 8)
     except DataError as error:

@@ -141,16 +141,19 @@ def read_row(path: str, place: int | None, image: Image) -> tuple[np.ndarray | N
         stored, values = pixels.read(Path(path), place, image)
         exact = pixels.pack(stored.array, 16) if stored.exact is None else stored.exact
         found, thumbnail = hashes.describe(exact, values)
-    except DataError as error:
-        if not os.access(path, os.R_OK):
-            return _excluded(UNOPENED)
-        return _excluded(error.sentence)
-    except Exception as error:  # of a decoder or a damaged file; its text may hold what the file says of the patient
-        return _excluded(f"Reading it fails with {type(error).__name__}. Export the file again, or leave it out.")
+    except Exception as error:  # of a decoder or a damaged file, besides those that are known
+        return _excluded(why_unread(error) if os.access(path, os.R_OK) else UNOPENED)
     stack = pixels.used_in_place(path, place)
     size = {"width": stored.array.shape[1], "height": stored.array.shape[0], "channels": stored.array.shape[-1]}
     told = {"bits": stored.bits, "burned_in": int(stored.burned_in), "stack": int(stack)}
     return None if stack else pixels.pack(values, stored.bits), thumbnail, {"reason": "", **found, **size, **told}
+
+
+def why_unread(error: Exception) -> str:
+    """Return a file's reason in a table; other errors' text may hold what the file says of the patient."""
+    if isinstance(error, DataError):
+        return error.sentence
+    return f"Reading it fails with {type(error).__name__}. Export the file again, or leave it out."
 
 
 def _excluded(reason: str) -> tuple[None, np.ndarray, dict[str, Any]]:

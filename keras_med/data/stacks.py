@@ -9,14 +9,14 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
-from pathlib import Path
+from io import BytesIO, FileIO
 from tokenize import TokenError
 from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
 
+from keras_med.data.memory import File, openable
 from keras_med.data.values import check_size
 from keras_med.errors import DataError
 
@@ -28,7 +28,7 @@ DAMAGED = "Write the file again with numpy.save, or leave it out."
 class Stack:
     """An array in a `.npy` file, its first axis the rows."""
 
-    path: Path
+    path: File
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int
@@ -44,7 +44,7 @@ class Stack:
                 self._read_into(file, row, result[place : place + 1])
         return result
 
-    def _read_into(self, file: FileIO, row: int, into: np.ndarray) -> None:
+    def _read_into(self, file: FileIO | BytesIO, row: int, into: np.ndarray) -> None:
         if not 0 <= row < len(self):
             raise DataError(f"row {row} of {len(self)}", where=self.path.name, remedy="Rows are counted from 0.")
         into = into.reshape(-1).view(np.uint8)
@@ -57,7 +57,7 @@ class Stack:
             done += count
 
 
-def open_stack(path: Path) -> Stack:
+def open_stack(path: File) -> Stack:
     """Read the header of a `.npy` file and check that all its rows are there."""
     try:
         with path.open("rb") as file:
@@ -72,14 +72,14 @@ def open_stack(path: Path) -> Stack:
     return Stack(path, shape, dtype, offset)
 
 
-def read_npy(path: Path) -> np.ndarray:
+def read_npy(path: File) -> np.ndarray:
     """Read a whole `.npy` file as one array."""
     stack = open_stack(path)
     check_size(stack.shape, where=path.name)
     return Stack(path, (1, *stack.shape), stack.dtype, stack.offset).read([0])[0]
 
 
-def read_npz(path: Path, *, key: str | None = None, row: int | None = None) -> np.ndarray:
+def read_npz(path: File, *, key: str | None = None, row: int | None = None) -> np.ndarray:
     """Read one array of a `.npz` file, or one row of it; compressed rows before it are passed over, not kept.
 
     Args:
@@ -99,13 +99,13 @@ def read_npz(path: Path, *, key: str | None = None, row: int | None = None) -> n
     return np.frombuffer(content, dtype).reshape(shape)
 
 
-def _keys(path: Path) -> list[str]:
+def _keys(path: File) -> list[str]:
     with _archive(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
 
 
 @contextmanager
-def _member(path: Path, key: str | None) -> Iterator[IO[bytes]]:
+def _member(path: File, key: str | None) -> Iterator[IO[bytes]]:
     """Open one array of an archive: stored or deflated, since other methods may take any memory to unpack."""
     keys = _keys(path)
     if key is None and len(keys) == 1:
@@ -125,9 +125,9 @@ def _member(path: Path, key: str | None) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+def _archive(path: File) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(openable(path)) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DataError(f"a damaged archive ({type(error).__name__})", where=path.name, remedy=DAMAGED) from None

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from keras_med.data.dicom import NO_WINDOW, measure, shown
 from keras_med.data.dicom_headers import quiet, read_header, unreadable
 from keras_med.data.dicom_scan import Plain
+from keras_med.data.memory import File, MemoryFile, openable
 from keras_med.data.values import LARGEST_BYTES, Picture, Values, Window, check_size, to_scale
 from keras_med.errors import DataError, five_of
 
@@ -25,7 +26,7 @@ PARALLEL = 1e-3
 LEAVE_OUT = "Leave the file out, or give one series at a time."
 
 
-def read_nifti(path: Path, values: Values) -> Picture:
+def read_nifti(path: File, values: Values) -> Picture:
     """Read a NIfTI volume; a fourth axis (times, echoes) becomes channels.
 
     `values="file"` takes the header's cal_min and cal_max where they are set.
@@ -48,7 +49,7 @@ def read_nifti(path: Path, values: Values) -> Picture:
         raise _damaged(f"it cannot be read ({type(error).__name__})", path.name) from None
 
 
-def read_series(paths: Sequence[Path], values: Values, *, gaps: Literal["error", "allow"] = "error") -> Picture:
+def read_series(paths: Sequence[File], values: Values, *, gaps: Literal["error", "allow"] = "error") -> Picture:
     """Read the slices of one DICOM series as a volume, sorted by position along the normal of the slices.
 
     Missing, doubled and mixed slices are refused by name; `gaps="allow"` takes slices at uneven distances and notes it.
@@ -91,7 +92,7 @@ def read_series(paths: Sequence[Path], values: Values, *, gaps: Literal["error",
     )
 
 
-def _check_alike(paths: Sequence[Path], headers: list[dict[str, Plain]], where: str) -> None:
+def _check_alike(paths: Sequence[File], headers: list[dict[str, Plain]], where: str) -> None:
     """Refuse slices of several series, sizes or orientations, naming the odd ones."""
     series = {header.get("SeriesInstanceUID") for header in headers}
     if len(series) > 1:
@@ -112,7 +113,7 @@ def _check_alike(paths: Sequence[Path], headers: list[dict[str, Plain]], where: 
 
 
 def _order(
-    paths: Sequence[Path], headers: list[dict[str, Plain]], where: str
+    paths: Sequence[File], headers: list[dict[str, Plain]], where: str
 ) -> tuple[list[int], np.ndarray, list[str]]:
     """Return the order of the slices, the distances between them, and what was assumed."""
     positions, normals = [], []
@@ -157,7 +158,7 @@ def _uneven(distances: np.ndarray) -> np.ndarray:
     return np.abs(distances - usual) > UNEVEN * usual
 
 
-def _check_distances(slices: Sequence[Path], distances: np.ndarray, where: str) -> None:
+def _check_distances(slices: Sequence[File], distances: np.ndarray, where: str) -> None:
     odd = [
         f"{distance:.2f} mm before {path.name}"
         for path, distance, uneven in zip(slices[1:], distances, _uneven(distances), strict=True)
@@ -171,10 +172,10 @@ def _check_distances(slices: Sequence[Path], distances: np.ndarray, where: str) 
         )
 
 
-def _check_nifti(path: Path) -> None:
+def _check_nifti(path: File) -> None:
     """Check what nibabel would allocate by: the place where the data begin."""
     packed = path.name.endswith(".gz")
-    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+    with gzip.open(openable(path), "rb") if packed else path.open("rb") as file:
         content = file.read(544)
     for order in "<>":
         if len(content) >= 352 and struct.unpack_from(f"{order}i", content) == (348,):
@@ -191,10 +192,10 @@ def _check_nifti(path: Path) -> None:
         raise _damaged("larger than one volume may be", path.name)
 
 
-def _nifti(path: Path, values: Values) -> Picture:
+def _nifti(path: File, values: Values) -> Picture:
     import nibabel  # an extra, and slow to import
 
-    image = nibabel.load(path)
+    image = nibabel.load(path) if isinstance(path, Path) else _nifti_of(path)
     shape = tuple(int(length) for length in image.shape)
     check_size(shape, where=path.name)
     dtype = image.get_data_dtype()
@@ -224,6 +225,16 @@ def _nifti(path: Path, values: Values) -> Picture:
         bits=dtype.itemsize * 8,
         spacing=tuple(along.get(axis, 1.0) for axis in (1, 0, 2)),
     )
+
+
+def _nifti_of(file: MemoryFile) -> Any:
+    """Open a volume in memory by the class that nibabel would choose."""
+    import nibabel
+
+    unpacked: Any = gzip.GzipFile(fileobj=file.open()) if file.name.endswith(".gz") else file.open()
+    second = unpacked.read(4) in (struct.pack("<i", 540), struct.pack(">i", 540))
+    unpacked.seek(0)
+    return (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_stream(unpacked)
 
 
 def _damaged(what: str, where: str) -> DataError:

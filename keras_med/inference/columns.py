@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_med.data.identifiers import label_text
 from keras_med.evaluation.calibration import Calibration
-from keras_med.inference.range import Range, modality, of_json
+from keras_med.inference.range import Range, of_json
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,17 @@ class Columns:
         decision = ["decision"] if self.threshold is not None else []
         return [*self.outputs, *calibrated, *decision, *(["out_of_range"] if self.known else [])]
 
-    def values(self, output: np.ndarray, pixels: np.ndarray, path: str) -> list[object]:
-        """Return what stands in them for the network's output on one prepared picture."""
+    @property
+    def by_modality(self) -> bool:
+        """Say whether a picture's modality tells if it is out of range."""
+        return self.known is not None and bool(self.known.modalities)
+
+    def values(self, output: np.ndarray, pixels: np.ndarray, modality: str = "") -> list[object]:
+        """Return what stands in them for the network's output on one prepared picture.
+
+        Args:
+            modality: that its DICOM file names.
+        """
         own = np.atleast_1d(output).astype(np.float64)
         told: list[object] = [float(value) for value in own]
         if self.calibration is not None:
@@ -49,7 +58,7 @@ class Columns:
         if self.threshold is not None:
             told.append(self.classes[int(own[0] >= self.threshold)])
         if self.known is not None:
-            told.append(self.known.outside(pixels, modality(path) if self.known.modalities else ""))
+            told.append(self.known.outside(pixels, modality))
         return told
 
     @property

@@ -98,14 +98,17 @@ def _file(path: str, dimensions: int) -> Iterator[Input]:
 
 
 def _rows(path: str, dimensions: int) -> Iterator[Input]:
-    """Tell one picture from a stack by its axes, as the readers tell channels from rows."""
     try:
         shape = open_stack(Path(path)).shape
     except DataError:
         yield Input(path)  # reading it gives the reason
         return
-    stack = len(shape) == dimensions + 2 or (len(shape) == dimensions + 1 and shape[-1] > MOST_CHANNELS)
-    yield from (Input(path, row) for row in range(shape[0])) if stack else [Input(path)]
+    yield from (Input(path, row) for row in range(shape[0])) if is_stack(shape, dimensions) else [Input(path)]
+
+
+def is_stack(shape: Sequence[int], dimensions: int) -> bool:
+    """Tell a stack of pictures from one by its axes, as the readers tell channels from rows."""
+    return len(shape) == dimensions + 2 or (len(shape) == dimensions + 1 and shape[-1] > MOST_CHANNELS)
 
 
 def _is_dicom(path: str) -> bool:

@@ -20,6 +20,7 @@ from keras_med.inference.columns import Columns, columns_of
 from keras_med.inference.inputs import Input, listed
 from keras_med.inference.load import LoadedModel
 from keras_med.inference.partial import Partial
+from keras_med.inference.range import modality
 from keras_med.recipe.words import Image
 from keras_med.runfolder import FORMAT
 from keras_med.terminal import Counter, say
@@ -147,5 +148,6 @@ def _predicted(
         pixels = np.stack([read_input(array, int(row), bool(stack), image) for array, row, stack in places])
         for name, output, image_of in zip(part["id"], answering(pixels), pixels, strict=True):
             one = block[int(name)]
-            rows[int(name)] = [one.path, one.row, *columns.values(output, image_of, one.path), ""]
+            named = modality(Path(one.path)) if columns.by_modality else ""
+            rows[int(name)] = [one.path, one.row, *columns.values(output, image_of, named), ""]
     return rows

@@ -18,6 +18,7 @@ from scipy import fft
 from sklearn.covariance import LedoitWolf
 
 from keras_med.data.dicom_headers import read_header
+from keras_med.data.memory import File, MemoryFolder, Source
 from keras_med.data.resizing import resize
 from keras_med.errors import DataError
 
@@ -124,11 +125,10 @@ def measure(image: Floats) -> dict[str, Floats]:
     }
 
 
-def modality(path: str) -> str:
+def modality(source: Source) -> str:
     """Return the modality that a DICOM file names, of a folder of them that of its first file; nothing of others."""
-    place = Path(path)
     try:
-        file = min((one for one in place.iterdir() if one.is_file()), default=place) if place.is_dir() else place
+        file = _first(source)
         with file.open("rb", buffering=0) as opened:
             if opened.read(132)[128:] != b"DICM":
                 return ""
@@ -136,6 +136,14 @@ def modality(path: str) -> str:
     except (OSError, DataError):  # whether the picture can be read is told elsewhere
         return ""
     return named if _MODALITY.fullmatch(named) else ""
+
+
+def _first(source: Source) -> File:
+    if isinstance(source, MemoryFolder):
+        return min(source.files)
+    if isinstance(source, Path) and source.is_dir():
+        return min((one for one in source.iterdir() if one.is_file()), default=source)
+    return source
 
 
 def _texture(flat: Floats) -> Floats:

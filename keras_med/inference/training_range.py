@@ -1,6 +1,7 @@
 """A finished run to what keras_med.json says of its training pictures, and how many of the others are unlike them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def training_range(run: RunFolder, recipe: Recipe, fold: str) -> dict[str, Any] 
     if len(training) < in_range.FEWEST:
         return None
     groups = training["group"] if "group" in training else training["id"]
-    modalities = [in_range.modality(path) for path in training["path"].unique()]
+    modalities = [in_range.modality(Path(path)) for path in training["path"].unique()]
     made = in_range.fit([in_range.measure(one) for one in _pictures(training, recipe)], list(groups), modalities)
     others = _some(index, own.loc[~own["split"].isin(["train", UNLABELLED]), "id"], _MOST // 2, draw)
     flagged = sum(bool(made.outside(one)) for one in _pictures(others, recipe))

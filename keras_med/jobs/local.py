@@ -32,8 +32,8 @@ def warm_up(modules: Sequence[str], environment: dict[str, str]) -> None:
     """
     os.environ.update(environment)
     os.environ[PRELOAD] = ",".join(modules)
-    context = multiprocessing.get_context(_method())
-    if _method() == "forkserver":
+    context = multiprocessing.get_context(start_method())
+    if start_method() == "forkserver":
         context.set_forkserver_preload(["keras_med.jobs.preload"])
         multiprocessing.forkserver.ensure_running()
 
@@ -50,7 +50,7 @@ class LocalRunner:
 
     def start(self, job: Job) -> None:
         """Fork a process for the job."""
-        context: Any = multiprocessing.get_context(_method())
+        context: Any = multiprocessing.get_context(start_method())
         process = context.Process(target=_work, args=(str(job.folder), job.action), daemon=True)
         process.start()
         self._running[job] = process
@@ -86,15 +86,16 @@ def _exit_code(process: BaseProcess) -> int | None:
 
 
 def _work(folder: str, action: str) -> None:
-    _die_with_parent()
+    die_with_parent()
     work(folder, action)
 
 
-def _method() -> str:
+def start_method() -> str:
+    """Name how processes are started here."""
     return "forkserver" if sys.platform == "linux" else "spawn"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End this process as soon as the program that asked for it has ended, however that ended.
 
     Not PR_SET_PDEATHSIG: it follows the fork server, which lives as long as one of its children holds its pipe.

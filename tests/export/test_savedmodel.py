@@ -127,6 +127,9 @@ def test_the_signature_answers_as_predict_for_any_batch_although_keras_would_exp
         answer = np.concatenate([loaded.serve(images[at : at + size]) for at in range(0, 23, size)])
         np.testing.assert_allclose(answer, wanted, atol=1e-6)
     assert set(loaded.signatures) == {"serve", "logits", "serving_default"}
+    served = loaded.signatures["serving_default"]  # what TensorFlow Serving calls
+    assert list(served.structured_input_signature[1]) == ["pixels"]
+    np.testing.assert_allclose(served(pixels=tf.constant(images))["output_0"], wanted, atol=1e-6)
     logits = loaded.signatures["logits"](tf.constant(images))["output_0"].numpy()
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), wanted, atol=1e-6)

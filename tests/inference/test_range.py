@@ -111,12 +111,12 @@ def test_a_few_odd_training_pictures_do_not_make_everything_usual() -> None:
 
 
 def test_the_modality_is_read_from_dicom_alone_and_says_nothing_else(heads: list[Path], tmp_path: Path) -> None:
-    assert modality(str(heads[0])) == "CT"
+    assert modality(heads[0]) == "CT"
     (tmp_path / "a.dcm").write_text("Dear colleague,")
-    assert modality(str(tmp_path / "a.dcm")) == ""
-    assert modality(str(tmp_path / "absent")) == ""
+    assert modality(tmp_path / "a.dcm") == ""
+    assert modality(tmp_path / "absent") == ""
     header = pydicom.dcmread(heads[0])
     with pydicom.config.disable_value_validation():
         header.Modality = "Miller^Anna"
         header.save_as(tmp_path / "b.dcm")
-    assert modality(str(tmp_path / "b.dcm")) == ""
+    assert modality(tmp_path / "b.dcm") == ""

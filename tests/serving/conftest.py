@@ -1,0 +1,125 @@
+"""Small exports whose answers can be worked out by hand, and files to ask about."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+import pydicom
+import pytest
+
+from keras_med.export.savedmodel import export
+from keras_med.inference.load import load_model
+from keras_med.jobs.local import warm_up
+from keras_med.serving.service import Service
+
+CHROMIUM = Path("/usr/bin/chromium")
+LARGEST = 4 * 2**20
+
+
+def exported(folder: Path, size: Sequence[int], values: Any, **told: Any) -> Path:
+    """Export a network whose answer is sigmoid(4 m - 2), m the mean of the first channel over 255."""
+    channels = len(values) if isinstance(values[0], list) else 1  # windows have one each
+    image = keras.Input((*size, channels))
+    pooling = keras.layers.GlobalAveragePooling3D if len(size) == 3 else keras.layers.GlobalAveragePooling2D
+    convolution = keras.layers.Conv3D if len(size) == 3 else keras.layers.Conv2D
+    same = convolution(1, 1, use_bias=False)
+    dense = keras.layers.Dense(1, activation="sigmoid")
+    network = keras.Model(image, dense(pooling()(same(keras.layers.Rescaling(1 / 255)(image)))))
+    same.set_weights([np.eye(channels, 1, dtype=np.float32).reshape(*[1] * len(size), channels, 1)])
+    dense.set_weights([np.array([[4.0]]), np.array([-2.0])])
+    network.save(folder / "model.keras")
+    description = {
+        "target": {"kind": "binary", "positive": "1"},
+        "classes": ["0", "1"],
+        "preparation": {"size": list(size), "values": values, "channels": channels},
+        "threshold": 0.4,
+        **told,
+    }
+    export(folder / "model.keras", folder / "saved_models" / "bleed" / "1", description)
+    return folder / "saved_models" / "bleed" / "1"
+
+
+@pytest.fixture(scope="package")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a network of CT slices in two windows, calibrated."""
+    calibration = {"method": "temperature", "temperature": 2.0, "offsets": [0.0, 0.0]}
+    windows = [[40.0, 80.0], [80.0, 200.0]]
+    return exported(tmp_path_factory.mktemp("flat"), (4, 4), windows, calibration=calibration, demo=True)
+
+
+@pytest.fixture(scope="package")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a network of volumes."""
+    return exported(tmp_path_factory.mktemp("deep"), (4, 4, 4), [0.0, 80.0])
+
+
+def served(folder: Path) -> Iterator[Service]:
+    warm_up(["keras_med.serving.reader"], {})
+    service = Service(load_model(folder), largest=LARGEST)
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="package")
+def flat_service(flat: Path) -> Iterator[Service]:
+    yield from served(flat)
+
+
+@pytest.fixture(scope="package")
+def deep_service(deep: Path) -> Iterator[Service]:
+    yield from served(deep)
+
+
+class Samples:
+    """Files in memory."""
+
+    @staticmethod
+    def ct(value: int, *, side: int = 8, series: str = "", place: float = 0.0) -> bytes:
+        """Return a CT picture of one value in Hounsfield units, of a patient whose name must not get out."""
+        one = pydicom.Dataset()
+        one.file_meta = pydicom.dataset.FileMetaDataset()
+        one.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.CTImageStorage, pydicom.uid.generate_uid()
+        one.PatientName, one.PatientID, one.Modality = "Secret^Name", "secret-id", "CT"
+        one.Rows = one.Columns = side
+        one.BitsAllocated, one.BitsStored, one.HighBit, one.PixelRepresentation = 16, 12, 11, 0
+        one.SamplesPerPixel, one.PhotometricInterpretation = 1, "MONOCHROME2"
+        one.RescaleSlope, one.RescaleIntercept = 1, -1024
+        if series:
+            one.SeriesInstanceUID = series
+            one.ImagePositionPatient, one.ImageOrientationPatient = [0.0, 0.0, place], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+        one.PixelData = np.full((side, side), value + 1024, np.uint16).tobytes()
+        written = io.BytesIO()
+        one.save_as(written, enforce_file_format=True)
+        return written.getvalue()
+
+    @staticmethod
+    def png(value: int, side: int = 8) -> bytes:
+        return cv2.imencode(".png", np.full((side, side), value, np.uint8))[1].tobytes()
+
+    @staticmethod
+    def npy(array: np.ndarray) -> bytes:
+        written = io.BytesIO()
+        np.save(written, array)
+        return written.getvalue()
+
+
+@pytest.fixture(scope="session")
+def samples() -> type[Samples]:
+    return Samples
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    """Give a headless chromium; skip where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not CHROMIUM.is_file():
+        pytest.skip(f"{CHROMIUM} is not installed: apt install chromium")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield opened
+        opened.close()

@@ -18,14 +18,18 @@ class Answering:
 
     Args:
         rows: to be answered, for which a conversion has to be worth it.
-        engine: that an interrupted call had chosen: what goes on goes on with the same numbers.
     """
 
-    def __init__(self, model: LoadedModel, rows: int, engine: str = "") -> None:
+    def __init__(self, model: LoadedModel, rows: int) -> None:
         self._model, self._rows = model, rows
         self._compiler = Compiler(model.function, BATCH)
-        self.engine = SAVED_MODEL if rows <= _FEW else engine if engine in installed() else ""
+        self.engine = SAVED_MODEL if rows <= _FEW else ""
         self.told = ""
+
+    def go_on(self, engine: str) -> None:
+        """Take the engine that an interrupted call had chosen: its rows and the others get the same numbers."""
+        if not self.engine and engine in installed():
+            self.engine = engine
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Return the network's outputs on up to BATCH prepared pictures."""

@@ -1,31 +1,25 @@
 """Many files to predictions.csv, block by block: read as in training, predicted in batches, resumable."""
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from keras_med.data.pixels import read_input
-from keras_med.data.prepare import prepare, size_and_change
+from keras_med.data.prepare import size_and_change
 from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
-from keras_med.inference.answering import BATCH, Answering
-from keras_med.inference.columns import Columns, columns_of
+from keras_med.inference.answering import Answering
+from keras_med.inference.blocks import Blocks
+from keras_med.inference.columns import columns_of
+from keras_med.inference.heat_files import HeatFiles
 from keras_med.inference.inputs import Input, listed
 from keras_med.inference.load import LoadedModel
 from keras_med.inference.partial import Partial
-from keras_med.inference.range import modality
 from keras_med.recipe.words import Image
 from keras_med.runfolder import FORMAT
 from keras_med.terminal import Counter, say
-
-BLOCK = 256  # pictures a process reads before the network sees them: what an interruption costs, and memory
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,7 @@ class Predicted:
     out_of_range: int = 0
     undecided: str = ""
     submission: Path | None = None
+    heat: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it for a program."""
@@ -51,7 +46,8 @@ class Predicted:
             "engine": self.engine,
             "out_of_range": self.out_of_range,
         }
-        return {"format": FORMAT, **told, "submission": str(self.submission) if self.submission else None}
+        beside = {"submission": self.submission, "heat": self.heat}
+        return {"format": FORMAT, **told, **{name: str(path) if path else None for name, path in beside.items()}}
 
     def lines(self) -> list[str]:
         """Return it for a reader."""
@@ -61,33 +57,38 @@ class Predicted:
             told.append(f"out of range: {self.out_of_range:,}, unlike the training pictures; do not rely on these")
         told += [self.undecided] if self.undecided else []
         told += [f"{self.submission}: in the form of the sample"] if self.submission else []
+        told += [f"{self.heat}: where the answers came from, named by row; they are no diagnosis"] if self.heat else []
         found = {"reason": self.unreadable, "out_of_range": self.out_of_range}
         columns = " and ".join(name for name, count in found.items() if count)
         look = f"the column {columns} of {self.path}" if columns else self.submission or self.path
         return [*told, f"Next: look at {look}"]
 
 
-def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) -> Predicted:
+def predict(
+    model: LoadedModel, named: Sequence[str], out: Path, cache: Path, *, heat: HeatFiles | None = None
+) -> Predicted:
     """Predict everything that is named; an interrupted call goes on where it stopped when it is made again.
 
     Args:
         cache: where prepared pictures lie while their block is predicted.
+        heat: also draw where each answer came from.
     """
     image = preparation(model)
     _check_out(out, named)
     inputs = listed(named, len(image.size))
-    columns = columns_of(model.manifest)
-    partial = Partial(out, ["path", "row", *columns.names, "reason"], _identity(model, inputs))
-    processes = os.cpu_count() or 1
+    answering, columns = Answering(model, len(inputs)), columns_of(model.manifest)
+    blocks = Blocks(answering, columns, image, heat)
+    partial = Partial(out, blocks.names, _identity(model, inputs, heat))
     cache.mkdir(parents=True, exist_ok=True)
     done = partial.begin()
-    answering = Answering(model, len(inputs), partial.noted())
+    answering.go_on(partial.noted())
+    if heat:
+        heat.begin(going_on=done > 0)
     with Counter("predicting", len(inputs)) as counter:
-        for start in range(done, len(inputs), BLOCK * processes):
+        for start in range(done, len(inputs), blocks.size):
             counter.reach(start)
             with tempfile.TemporaryDirectory(dir=cache) as folder:
-                block = inputs[start : start + BLOCK * processes]
-                rows = _predicted(answering, columns, block, image, Path(folder), processes)
+                rows = blocks.rows(inputs[start : start + blocks.size], start, Path(folder))
             partial.note(answering.engine)
             partial.add(rows)
     if answering.told:
@@ -96,7 +97,8 @@ def predict(model: LoadedModel, named: Sequence[str], out: Path, cache: Path) ->
     partial.finish()
     if unreadable == len(inputs):
         raise DataError(f"None of the {len(inputs)} files can be read: {reason}", where=str(out))
-    return Predicted(out, len(inputs), unreadable, model.demo, answering.engine, unlike, columns.undecided)
+    maps = heat.folder if heat else None
+    return Predicted(out, len(inputs), unreadable, model.demo, answering.engine, unlike, columns.undecided, heat=maps)
 
 
 def _check_out(out: Path, named: Sequence[str]) -> None:
@@ -107,9 +109,10 @@ def _check_out(out: Path, named: Sequence[str]) -> None:
         raise RecipeError("--out would overwrite what is to be predicted.", where=str(out), remedy="Name another file.")
 
 
-def _identity(model: LoadedModel, inputs: Sequence[Input]) -> str:
-    """Hash the model's files, and each input's path, row, size and time of change."""
-    digest = hashlib.sha256(repr(sorted(manifest.hashes(model.folder).items())).encode())
+def _identity(model: LoadedModel, inputs: Sequence[Input], heat: HeatFiles | None) -> str:
+    """Hash the model's files, where heat goes, and each input's path, row, size and time of change."""
+    drawn = str(heat.folder) if heat else ""
+    digest = hashlib.sha256(repr((sorted(manifest.hashes(model.folder).items()), drawn)).encode())
     for one in inputs:
         found = () if one.reason or not Path(one.path).exists() else size_and_change(one.path)
         digest.update(repr((one, found)).encode())
@@ -125,29 +128,3 @@ def preparation(model: LoadedModel) -> Image:
             "This export does not say how its pictures were prepared.", where=str(model.folder), remedy=remedy
         )
     return image
-
-
-def _predicted(
-    answering: Answering, columns: Columns, block: Sequence[Input], image: Image, folder: Path, processes: int
-) -> list[list[object]]:
-    """Return the rows of one block, in its order: readable ones with outputs, the others with their reason."""
-    table = pd.DataFrame(block, columns=["path", "row", "reason"])
-    table["id"] = [f"{place:09d}" for place in range(len(table))]
-    readable = table[table["reason"] == ""].drop(columns="reason")
-    empty = [None] * len(columns.names)
-    rows: list[list[object]] = [[one.path, one.row, *empty, one.reason] for one in block]
-    if readable.empty:
-        return rows
-    prepared = prepare(readable, image, folder, at_once=processes, none_readable="allow")
-    for name, reason in zip(prepared.excluded["id"], prepared.excluded["reason"], strict=True):
-        rows[int(name)][-1] = reason
-    found = prepared.table
-    for start in range(0, len(found), BATCH):
-        part = found.iloc[start : start + BATCH]
-        places = zip(part["array"], part["array_row"], part["stack"], strict=True)
-        pixels = np.stack([read_input(array, int(row), bool(stack), image) for array, row, stack in places])
-        for name, output, image_of in zip(part["id"], answering(pixels), pixels, strict=True):
-            one = block[int(name)]
-            named = modality(Path(one.path)) if columns.by_modality else ""
-            rows[int(name)] = [one.path, one.row, *columns.values(output, image_of, named), ""]
-    return rows

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
+from keras_med.inference.overlay import scale_of
 from keras_med.report.wording import finite, several
 from keras_med.runfolder import RunFolder, read_json
 
@@ -82,18 +82,3 @@ def read_heat(run: RunFolder) -> Heat:
         similarity=done.get("similarity"),
         occlusion=(covered["agreement"], covered["pictures"]) if finite(covered.get("agreement")) else None,
     )
-
-
-def scale_of(planes: npt.NDArray[np.float32]) -> float:
-    """Return what is drawn at full strength: nearly the hottest place of all planes, 1 where all are empty."""
-    top = float(max(np.quantile(plane, 0.995) for plane in planes)) if len(planes) else 0.0
-    return top if top > 0 else 1.0
-
-
-def heated(pixels: npt.NDArray[np.uint8], plane: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint8]:
-    """Lay a plane of heat over a small picture (grey or BGR); where there is none the picture stays as it is."""
-    base = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR) if pixels.ndim == 2 or pixels.shape[2] == 1 else pixels
-    share = np.clip(cv2.resize(plane.astype(np.float32), base.shape[1::-1]) / scale, 0, 1)[:, :, None]
-    colours = cv2.applyColorMap(np.rint(255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    strength = 0.75 * np.sqrt(share)
-    return np.asarray(np.rint(base * (1 - strength) + colours * strength), dtype=np.uint8)

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from keras_med.inference.overlay import heated, scale_of
 from keras_med.report.contents import Contents, Target
 from keras_med.report.heat import NONE as NO_HEAT
-from keras_med.report.heat import Heat, heated, scale_of
+from keras_med.report.heat import Heat
 from keras_med.report.scored import Scored
 from keras_med.report.wording import finite, percent, short
 

@@ -18,6 +18,7 @@ from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
 from keras_med.export.savedmodel import export
 from keras_med.inference import predict as room
+from keras_med.inference.blocks import Blocks
 from keras_med.inference.inputs import listed
 from keras_med.inference.load import LoadedModel, load_model
 
@@ -116,18 +117,17 @@ def test_an_interrupted_call_goes_on_and_ends_as_one_that_was_not(
     np.save(tmp_path / "s.npy", np.stack([np.full((8, 8), value, np.int16) for value in range(0, 80, 10)]))
     named, out = [str(tmp_path / "s.npy")], tmp_path / "out.csv"
     room.predict(model, named, tmp_path / "whole.csv", tmp_path / "cache")
-    monkeypatch.setattr(room, "BLOCK", 3)
-    monkeypatch.setattr(room.os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(Blocks, "size", 3)
     blocks: list[int] = []
-    true = room._predicted
+    true = Blocks.rows
 
     def stops(*given: Any) -> Any:
-        blocks.append(len(given[2]))
+        blocks.append(len(given[1]))
         if len(blocks) == 2:
             raise KeyboardInterrupt
         return true(*given)
 
-    monkeypatch.setattr(room, "_predicted", stops)
+    monkeypatch.setattr(Blocks, "rows", stops)
     with pytest.raises(KeyboardInterrupt):
         room.predict(model, named, out, tmp_path / "cache")
     assert not out.exists()
@@ -144,9 +144,8 @@ def test_a_file_that_changed_after_an_interruption_is_predicted_anew(
 ) -> None:
     np.save(tmp_path / "s.npy", np.stack([np.full((8, 8), 40, np.int16)] * 4))
     named, out = [str(tmp_path / "s.npy")], tmp_path / "out.csv"
-    monkeypatch.setattr(room, "BLOCK", 2)
-    monkeypatch.setattr(room.os, "cpu_count", lambda: 1)
-    true, calls = room._predicted, []
+    monkeypatch.setattr(Blocks, "size", 2)
+    true, calls = Blocks.rows, []
 
     def stops(*given: Any) -> Any:
         calls.append(given)
@@ -154,7 +153,7 @@ def test_a_file_that_changed_after_an_interruption_is_predicted_anew(
             raise KeyboardInterrupt
         return true(*given)
 
-    monkeypatch.setattr(room, "_predicted", stops)
+    monkeypatch.setattr(Blocks, "rows", stops)
     with pytest.raises(KeyboardInterrupt):
         room.predict(model, named, out, tmp_path / "cache")
     np.save(tmp_path / "s.npy", np.stack([np.full((8, 8), 80, np.int16)] * 4))
@@ -223,7 +222,7 @@ def test_the_command_prints_its_result_alone_and_refuses_what_has_changed(export
         "engine": "SavedModel",
         "out_of_range": 0,
     }
-    assert json.loads(told.stdout) == wanted | {"submission": str(tmp_path / "submission.csv")}
+    assert json.loads(told.stdout) == wanted | {"submission": str(tmp_path / "submission.csv"), "heat": None}
     (row,) = table(tmp_path / "submission.csv")
     assert row == {"name": "a", "bleed": table(tmp_path / "out.csv")[0]["p_1"]}
     content = exported / manifest.NAME

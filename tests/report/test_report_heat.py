@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from keras_med import runfolder
+from keras_med.inference.overlay import heated, scale_of
 from keras_med.report.contents import read
 from keras_med.report.explaining import cases_of
-from keras_med.report.heat import NONE, Heat, heated, read_heat, scale_of
+from keras_med.report.heat import NONE, Heat, read_heat
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 

@@ -1,10 +1,14 @@
-"""What every test needs: memory that does not grow from module to module."""
+"""What every test needs: memory that does not grow from module to module, and programs that hear Ctrl-C."""
 
 import gc
+import signal
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs in the background, and its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -162,7 +162,8 @@ def test_a_recipe_for_own_data_is_short_and_runs(
 
 
 def test_the_search_fits_the_end_of_a_recipe(tmp_path: Path) -> None:
-    (tmp_path / "my.py").write_text(f"{blocks('python')[0]}\n\n{blocks('python')[3]}")
+    ends = [block for block in blocks("python") if "search=Search(" in block]
+    (tmp_path / "my.py").write_text(f"{blocks('python')[0]}\n\n{ends[0]}")
     recipe = load_recipe(str(tmp_path / "my.py")).recipe
     check_search(recipe)
     assert recipe.search

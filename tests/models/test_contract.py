@@ -85,6 +85,16 @@ def test_the_precision_of_the_run_is_obeyed(name):
     assert model.compute_output_shape((2, *model.input_shape[1:])) == (2, FEATURES[name])
 
 
+def test_the_first_convolution_of_a_volume_stays_in_float32_in_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build("conv3d")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    widths = [layer.compute_dtype for layer in model.layers if isinstance(layer, keras.layers.Conv3D)]
+    assert widths == ["float32", "bfloat16"]
+
+
 @pytest.mark.usefixtures("random_weights")
 @pytest.mark.parametrize("name", BACKBONES)
 def test_frozen_means_the_same_in_training_and_unchanged_by_it(name):

@@ -11,8 +11,13 @@ def build(image: keras.KerasTensor, *, filters: tuple[int, ...], units: int, poo
     """Add one block (3x3x3 convolution, ReLU, 2x2x2 maximum) for each number of filters to the graph of `image`."""
     _check_size(image, blocks=len(filters))
     maps = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    for block_filters in filters:
-        maps = keras.layers.Conv3D(block_filters, 3, activation="relu", kernel_initializer="he_normal")(maps)
+    for number, block_filters in enumerate(filters):
+        # The first in float32 in mixed precision too: kernels for half the width want several channels, and with one
+        # cuDNN takes four times as long.
+        width = "float32" if number == 0 else None
+        maps = keras.layers.Conv3D(block_filters, 3, activation="relu", kernel_initializer="he_normal", dtype=width)(
+            maps
+        )
         maps = keras.layers.MaxPooling3D(2)(maps)
     flat = keras.layers.Flatten()(maps) if pooling == "none" else backbone.pool(maps, pooling)
     return keras.layers.Dense(units, activation="relu", kernel_initializer="he_normal")(flat)

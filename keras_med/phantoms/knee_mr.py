@@ -34,13 +34,13 @@ def oai(
             stack = np.lib.format.open_memmap(root / FILES[kind], "w+", np.float32, (count, *size))
             for number in range(count):
                 knee = np.random.default_rng([seed, place, number // 2])
-                stack[number] = _volume(knee, np.random.default_rng([seed, place, number, 1]), kind, size)
+                stack[number] = volume(knee, np.random.default_rng([seed, place, number, 1]), kind, size)
             stack.flush()
 
 
-def _volume(knee: np.random.Generator, visit: np.random.Generator, kind: str, size: tuple[int, int, int]) -> Image:
+def volume(knee: np.random.Generator, visit: np.random.Generator, kind: str, size: tuple[int, int, int]) -> Image:
     """Draw one visit of a knee; what `knee` gives is the same at every visit."""
-    bone, cartilage, joint = _anatomy(knee, size)
+    bone, cartilage, joint = anatomy(knee, size)
     grain = _grain(knee, size, _GRAIN_SIGMAS[kind] * size[0] / 32)
     scene = 0.9 * joint - 0.9 * bone + 1.6 * cartilage + grain * (0.15 + 0.55 * bone)
     scene += visit.uniform(0.1, 0.25) * white_noise(visit, size)
@@ -53,7 +53,7 @@ def _grain(rng: np.random.Generator, size: tuple[int, ...], sigma: float) -> Flo
     return np.asarray((band - band.mean()) / band.std(), np.float32)
 
 
-def _anatomy(rng: np.random.Generator, size: tuple[int, int, int]) -> tuple[Floats, Floats, Floats]:
+def anatomy(rng: np.random.Generator, size: tuple[int, int, int]) -> tuple[Floats, Floats, Floats]:
     """Draw thigh bone above, shin bone below and kneecap in front; then cartilage on them and the limb around."""
     y, x, z = np.meshgrid(*(np.linspace(-1.0, 1.0, count, dtype=np.float32) for count in size), indexing="ij")
     tilt, shift = rng.uniform(-0.15, 0.15, 2), rng.uniform(-0.1, 0.1, 2)

@@ -12,6 +12,7 @@ from keras_med.evaluation.decision import Decision
 from keras_med.evaluation.gap import gap_checks
 from keras_med.evaluation.protocol import protocol_checks
 from keras_med.evaluation.summary import Scoring, summarise
+from keras_med.evaluation.tails import tail_checks
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import RunFolder
@@ -58,7 +59,12 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
         **summary,
         **(made.to_json(decision.effect(scored, made, scoring)) if made else {}),
         "linear": linear,
-        "checks": [*checks, *gap_checks(summary, scored, scoring), *simple.checks(linear)],
+        "checks": [
+            *checks,
+            *gap_checks(summary, scored, scoring),
+            *simple.checks(linear),
+            *tail_checks(scored, scoring),
+        ],
         "flattery": flattered,
     }
 

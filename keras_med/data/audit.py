@@ -143,7 +143,7 @@ def _picture_findings(
     found = []
     for name, rows, what in (
         ("constant_images", constant, "of one single grey value (an empty picture)"),
-        ("noise_images", noise, "that hold noise instead of a picture, whole or in part"),
+        ("noise_images", noise, "of noise instead of a picture, whole or in part"),
     ):
         if rows.any():
             sentence = f"{several(int(rows.sum()), 'image')} {what}."

@@ -45,8 +45,9 @@ def confusion(found: Scored, called: npt.NDArray[np.int64], classes: tuple[str, 
         for row, column in np.ndindex(counts.shape):
             shade = round(0.05 + 0.55 * float(shares[row, column]), 2)
             axes.bar(column, 1, bottom=row - 0.5, width=0.97, color=ACCENT, alpha=shade, linewidth=0)
-            text = f"{count(counts[row, column])}\n{percent(shares[row, column])}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=9 if len(names) < 6 else 7)
+            texts = ((count(counts[row, column]), "bottom"), (percent(shares[row, column]), "top"))
+            for text, side in texts:
+                axes.text(column, row, text, ha="center", va=side, fontsize=9 if len(names) < 6 else 7)
         places = np.arange(len(names))
         axes.set_xticks(places, names)
         axes.set_yticks(places, names)
@@ -178,7 +179,9 @@ def reliability(found: Scored, contents: Contents, word: str) -> Drawing:
             bins = _bins(event, p)
             at = bins["predicted"]
             axes.vlines(at, bins["low"], bins["high"], color=colour, alpha=0.35, linewidth=2.5)
-            axes.plot(at, bins["observed"], "o-", color=colour, markersize=4.5, linewidth=1.2, label=name)
+            axes.plot(
+                at, bins["observed"], "o-", color=colour, markersize=4.5, linewidth=1.2, label=name, clip_on=False
+            )
             parts.append(bins.assign(curve=name))
         axes.set(xlabel="Predicted probability", ylabel=f"Share that is {word}", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set_box_aspect(0.8)
@@ -254,13 +257,15 @@ def _band(axes, band: Floats | None) -> None:  # type: ignore[no-untyped-def]  #
 
 
 def _corner(axes, text: str, where: str) -> None:  # type: ignore[no-untyped-def]
+    """Write lines into a lower corner, each a text of its own: the font of a page is not as wide as the one here."""
     right = "right" in where
-    axes.text(
-        0.97 if right else 0.03,
-        0.05,
-        text,
-        transform=axes.transAxes,
-        ha="right" if right else "left",
-        va="bottom",
-        color=INK,
-    )
+    for place, line in enumerate(reversed(text.split("\n"))):
+        axes.annotate(
+            line,
+            (0.97 if right else 0.03, 0.05),
+            xycoords="axes fraction",
+            xytext=(0, 12 * place),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            color=INK,
+        )

@@ -17,9 +17,9 @@ from keras_med.data.pipeline import Read, Rows
 from keras_med.data.stacks import open_stack
 from keras_med.engines import Run
 from keras_med.runfolder import FitFolder
+from keras_med.training import memory
 
 _BLOCK = 1024
-_IN_MEMORY = 1024**3
 _PREFIX = "prefix.npz"
 VIEWED = "viewed.npy"  # in the job's folder: the positions in index.csv of the rows that views have
 
@@ -63,7 +63,7 @@ class Features:
 
     def _reader(self, folder: Path, positions: np.ndarray) -> Read:
         blocks = [open_stack(block) for block in sorted(folder.glob("block-*.npy"))]
-        if 4 * self.rows * int(np.prod(self.shape)) * (1 + len(self.views)) <= _IN_MEMORY:
+        if 4 * self.rows * int(np.prod(self.shape)) * (1 + len(self.views)) <= memory.FEATURES:
             everything = np.concatenate([block.read(range(len(block))) for block in blocks])
             chosen = everything[positions]
             return lambda wanted: chosen[wanted]

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_med.errors import RecipeError
+from keras_med.models import graph
 from keras_med.recipe.words import Binary, Classes, Recipe, Regression
 from keras_med.training import schedules
 
@@ -31,9 +32,13 @@ def build(recipe: Recipe, scale: LabelScale) -> keras.Model:
 
 
 def trained_on(model: keras.Model) -> keras.Model:
-    """Return the part of the model that the loss sees: up to the logits, where it has them, for exactness."""
-    names = [layer.name for layer in model.layers]
-    return keras.Model(model.inputs[0], model.get_layer(LOGITS).output) if LOGITS in names else model
+    """Return the part of the model that the loss sees: up to the logits, where it has them, for exactness.
+
+    They are looked for in the model's own graph: behind a frozen prefix the layer was called once more, and
+    `layer.output` is of the first call.
+    """
+    logits = [step.results[0] for step in graph.steps(model) if step.operation.name == LOGITS]
+    return keras.Model(model.inputs[0], logits[0]) if logits else model
 
 
 def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:

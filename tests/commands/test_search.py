@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from keras_med.runfolder import RunFolder
 
+Command = Callable[..., subprocess.CompletedProcess[str]]
 SEARCH = """search=Search(
         over={"train.learning_rate": [1e-2, 1e-6], "model.units": [8, 7]},
         by="staged",
@@ -68,6 +70,23 @@ def whole(
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return run_in(folder), err
+
+
+def test_a_plan_knows_the_steps_of_a_search_and_measures_one(command: Command, searching: Path, stripes: Path) -> None:
+    done = command("run", searching, "--data", stripes / "data", "--plan", "--json")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert plan["examples"] == 120
+    steps = {fold: rows["train"] // 16 for fold, rows in plan["fits"].items()}
+    assert steps["search"] >= 2
+    assert plan["steps"] == {
+        "search": 4 * 2 * (40 // 16) + 1 * 4 * steps["search"],
+        "folds": 6 * (steps["0"] + steps["1"]),
+        "final": 6 * steps["final"],
+    }
+    assert len(plan["seconds_a_step"]) == 1
+    assert plan["seconds"] > plan["seconds_a_step"][0] > 0
+    assert 50 * 2**20 < plan["memory_bytes"] < plan["limit_bytes"]
 
 
 def test_a_search_keeps_to_its_rounds_and_a_crash_does_not_stop_it(whole: tuple[RunFolder, str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from keras_med import Binary, Classes, Data, Holdout, Image, Model, Recipe, Regression, Train
 from keras_med.errors import RecipeError
 from keras_med.training import losses, network
+from keras_med.training.frozen import split_frozen
 from keras_med.training.network import LabelScale
 
 TARGETS = [Binary(), Classes(names=("a", "b", "c")), Regression(unit="years")]
@@ -257,3 +258,18 @@ def test_cosine_annealing_goes_to_zero_over_all_epochs() -> None:
     for step in (0, 25, 50, 75, 100, 120):
         expected = 0.4 * (1 + math.cos(math.pi * min(step, 100) / 100)) / 2
         assert float(rate(step)) == pytest.approx(expected, abs=1e-7)
+
+
+def test_what_comes_behind_a_frozen_prefix_is_trained_up_to_the_logits_too() -> None:
+    """As a fit trains it in bfloat16, or with layers that only the recipe can make."""
+
+    def frozen(image: Any) -> Any:
+        x = keras.layers.Conv2D(4, 3, trainable=False)(image)
+        return keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(x))
+
+    model = network.build(recipe_of(Binary(), frozen), LabelScale())
+    parts = split_frozen(model)
+    assert parts is not None
+    prefix, rest = parts
+    logits = network.trained_on(rest).predict_on_batch(prefix.predict_on_batch(images()))
+    assert 1 / (1 + np.exp(-logits)) == pytest.approx(model.predict_on_batch(images()), abs=1e-6)

@@ -136,6 +136,10 @@ class FitFolder:
         return self.path / "history.csv"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint"
 

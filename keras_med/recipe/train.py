@@ -34,6 +34,7 @@ class Train:
     precision: of training steps; half the width needs its hardware; what is predicted and exported is float32
     threads: most CPU threads; none uses every core
     views: changed views of each training image whose frozen features are kept; none changes the images in each epoch
+    tensorboard: write event files of every fit, for tensorboard --logdir
     engine: what computes frozen features; auto is the fastest here that gives TensorFlow's numbers
     engine_precision: of frozen features; bfloat16 is OpenVINO's and changes the numbers
     """
@@ -62,5 +63,6 @@ class Train:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Count | None = None
     views: Annotated[int, Within(1, 1000)] | None = None
+    tensorboard: bool = False
     engine: Literal["auto", "tensorflow", "onnxruntime", "openvino"] = "auto"
     engine_precision: Literal["float32", "bfloat16"] = "float32"

@@ -1,6 +1,5 @@
 """A search's trials to event files: `tensorboard --logdir` shows them as curves, and as a table in its HParams view."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import pandas as pd
 
 from keras_med import runfolder
 from keras_med.runfolder import RunFolder
+from keras_med.training.event_files import event, scalar
 
 _NO_CURVE = ("epoch", "seconds")
 
@@ -37,10 +37,10 @@ def _write_trial(folder: Path, entry: Mapping[str, Any], curves: pd.DataFrame, m
     tried = {name: _value(value) for name, value in entry["changes"].items()}
     with (folder / "events.out.tfevents.search").open("wb") as stream:
         writer = RecordWriter(stream)
-        writer.write(_event(file_version="brain.Event:2"))
-        writer.write(_event(summary=hparams_pb(tried, trial_id=entry["trial"])))
+        writer.write(event(file_version="brain.Event:2"))
+        writer.write(event(summary=hparams_pb(tried, trial_id=entry["trial"])))
         for tag, step, value in _scalars(entry, curves, metrics):
-            writer.write(_event(step=step, summary=_scalar(tag, value)))
+            writer.write(event(step=step, summary=scalar(tag, value)))
 
 
 def _scalars(
@@ -53,18 +53,6 @@ def _scalars(
     for name, value in compared.items():
         if value is not None:
             yield f"search/{name}", len(curves), float(value)
-
-
-def _event(**content: Any) -> bytes:
-    from tensorboard.compat.proto.event_pb2 import Event
-
-    return bytes(Event(wall_time=time.time(), **content).SerializeToString())
-
-
-def _scalar(tag: str, value: float) -> Any:
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    return Summary(value=[Summary.Value(tag=tag, simple_value=value)])
 
 
 def _value(value: object) -> bool | float | str:

@@ -12,7 +12,7 @@ from keras_med.data.pipeline import Rows
 from keras_med.errors import RunFailed
 from keras_med.recipe.train import Train
 from keras_med.runfolder import FitFolder
-from keras_med.training import averages, checkpoint, losses, schedules
+from keras_med.training import averages, checkpoint, event_files, losses, schedules
 from keras_med.training.checkpoint import State
 from keras_med.training.deciding import Figures
 from keras_med.training.folds import FitPlan
@@ -63,6 +63,11 @@ class Keeper(keras.callbacks.Callback):
         self._identity = identity
         self._started = time.monotonic()
 
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Begin the event file with the epochs of the checkpoint; those that a kill cost are trained again."""
+        if self._train.tensorboard:
+            event_files.begin(self._fit.tensorboard, self.state.history)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Start the epoch's clock."""
         self._started = time.monotonic()
@@ -84,6 +89,8 @@ class Keeper(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = schedules.rate_after(self._train, self.state.history)
         checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity)
         write_history(self._fit, self.state)
+        if self._train.tensorboard:
+            event_files.add(self._fit.tensorboard, row)
         if self._plan.patience is not None and self.state.waited >= self._plan.patience:
             self.model.stop_training = True
 

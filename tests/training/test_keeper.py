@@ -51,3 +51,20 @@ def test_the_average_is_what_is_watched() -> None:
 def test_class_weights_count_in_what_is_watched() -> None:
     watched = Watched(rows([0.0, 1.0, 3.0]), 2, {0: 2.0, 1: 5.0, 3: 0.5})
     assert watched.look(model()) == {"validation_loss": pytest.approx((2 * 1 + 5 * 0 + 0.5 * 4) / 3)}
+
+
+def test_tensorboard_reads_each_epoch_once_also_after_a_resume(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    fit, train, made = FitFolder(tmp_path), Train(tensorboard=True), model(0.5)
+    # one row with target 0: a step of 0.5 * 2 * w leaves the weight, and so the loss that is watched, at 0
+    for epochs in ((0, 2), (1, 3)):  # the second process knows of the first epoch only
+        remembered = [{"epoch": 1, "loss": 1.0, "validation_loss": 0.0, "learning_rate": 0.5, "seconds": 9.0}]
+        state = State(epoch=epochs[0], history=remembered[: epochs[0]])
+        keeper = Keeper(fit, PLAN, state, "a", Watched(rows([0.0]), 1), train)
+        given = np.ones((1, 1)), np.zeros((1, 1))
+        made.fit(*given, initial_epoch=epochs[0], epochs=epochs[1], callbacks=[keeper], verbose=0)
+    read = EventAccumulator(str(fit.tensorboard)).Reload()
+    assert set(read.Tags()["scalars"]) == {"curves/loss", "curves/validation_loss", "curves/learning_rate"}
+    assert [(one.step, one.value) for one in read.Scalars("curves/loss")] == [(1, 1.0), (2, 0.0), (3, 0.0)]
+    assert [(one.step, one.value) for one in read.Scalars("curves/learning_rate")] == [(1, 0.5), (2, 0.5), (3, 0.5)]

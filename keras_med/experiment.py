@@ -19,6 +19,7 @@ from keras_med.evaluation import decision, gathering
 from keras_med.evaluation.submission import submission_like
 from keras_med.export import formats, manifest
 from keras_med.export.job import export_in_fresh_process
+from keras_med.export.quiet import stderr_dropped
 from keras_med.inference.training_range import training_range
 from keras_med.jobs import cluster
 from keras_med.jobs.local import warm_up
@@ -182,7 +183,8 @@ def _search(begun: Experiment) -> None:
     if recipe.search is None:
         return
     if "winner" not in begun.settings:
-        from keras_med.search.trials import Searching, search  # KerasTuner loads TensorFlow
+        with stderr_dropped():  # KerasTuner loads TensorFlow
+            from keras_med.search.trials import Searching, search
 
         scored = scoring.scoring_of(recipe, begun.settings["target"])
         fold, smoke = folds.exported_fold(recipe) or "0", begun.settings["smoke"]

@@ -6,7 +6,7 @@ import pandas as pd
 
 from keras_med.report.contents import Contents
 from keras_med.report.figures import Drawing
-from keras_med.report.searched import Searched, searched
+from keras_med.report.searched import Searched, searched, short
 from keras_med.report.wording import NOT_AVAILABLE, duration, finite, metric_name, number, several
 
 Values = dict[str, Any]
@@ -29,7 +29,7 @@ def search_section(contents: Contents, drawings: list[Drawing]) -> Values | None
 def _sentences(found: Searched) -> list[str]:
     rows = found.rows
     best = rows.iloc[0]
-    tried = ", ".join(f"{name} = {best[name]}" for name in found.settings)
+    tried = ", ".join(f"{name} = {short(best[name])}" for name in found.settings)
     told = [f"The run trained with the best of {several(len(rows), 'trial')}, {best['trial']}: {tried}."]
     told.append(
         f"{metric_name(found.metrics[0])} below is that of the best of {len(rows)} on the data that chose it, so it "
@@ -69,7 +69,7 @@ def _row(row: "pd.Series[Any]", found: Searched) -> tuple[str, ...]:
     return (
         str(row["rank"]),
         str(row["trial"]),
-        *(str(row[name]) for name in found.settings),
+        *(short(row[name]) for name in found.settings),
         *values,
         _range(row["low"], row["high"]),
         f"{number(row['difference'])} ({_range(row['difference_low'], row['difference_high'])})"

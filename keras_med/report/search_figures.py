@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_med.report.contents import Contents
 from keras_med.report.figures import HEIGHT, MUTED, SERIES, Drawing, canvas, finish
-from keras_med.report.searched import Entry, Searched, searched
+from keras_med.report.searched import Entry, Searched, searched, short
 from keras_med.report.wording import metric_name, number
 
 _MOST_CURVES = 12
@@ -48,7 +48,7 @@ def _curves(
     with canvas() as figure:
         axes = figure.add_subplot()
         for place, (trial, values) in enumerate(list(columns.items())[:_MOST_CURVES]):
-            label = f"{trial}: " + ", ".join(_short(value) for value in changes[trial].values())
+            label = f"{trial}: " + ", ".join(short(value) for value in changes[trial].values())
             style = "-" if place < len(SERIES) else (0, (3, 2))
             axes.plot(values.index, values, color=SERIES[place % len(SERIES)], linestyle=style, label=label)
         if name == "loss" and _is_far(pd.concat(list(columns.values()))):
@@ -127,7 +127,7 @@ def _parallel(found: Searched) -> Drawing | None:
         axes.grid(visible=False)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     told = "; ".join(
-        f"{row['trial']}: {', '.join(_short(row[name]) for name in names)}" for _, row in rows.head(5).iterrows()
+        f"{row['trial']}: {', '.join(short(row[name]) for name in names)}" for _, row in rows.head(5).iterrows()
     )
     caption = f"Each trial's settings and {metric_name(metric)}, lowest values below; the best three in colour."
     return finish(
@@ -152,13 +152,9 @@ def _scale(values: pd.Series) -> tuple[list[float], list[tuple[float, str]]]:
         return [heights[text] for text in texts], [(height, text) for text, height in heights.items()]
     drawn = np.log(numbers) if _is_far(numbers) else numbers
     low, high = float(drawn.min()), float(drawn.max())
-    ends = [(0.0, _short(numbers.min())), (1.0, _short(numbers.max()))]
+    ends = [(0.0, short(numbers.min())), (1.0, short(numbers.max()))]
     return [(float(value) - low) / (high - low) for value in drawn], ends
 
 
 def _is_far(values: pd.Series) -> bool:
     return bool(values.min() > 0 and values.max() / values.min() > _FAR)
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

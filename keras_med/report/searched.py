@@ -62,3 +62,8 @@ def searched(contents: Contents) -> Searched | None:
     columns = [str(name) for name in rows]
     metrics = [name.removesuffix("_spread") for name in columns if name.endswith("_spread")]
     return Searched(contents, rows, entries, tuple(settings), tuple(metrics))
+
+
+def short(value: object) -> str:
+    """Write a setting or a figure with as many digits as a person compares."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,6 +7,7 @@ from typing import Any
 from keras_med.jobs.job import Job
 from keras_med.search.oracles import Asked
 from keras_med.search.ranking import LOWER_IS_BETTER, Figures
+from keras_med.search.table import short
 
 _MOST_ENDED = 10  # trials in the table; a taller one than the terminal would not be drawn
 
@@ -49,7 +50,7 @@ class Board:
         made = Table("trial", *names, "state", box=box.SIMPLE_HEAD, caption=self._others(), caption_justify="left")
         made.add_column(self._metric, no_wrap=True)
         for one in [*self._training(), *self._ended()[:_MOST_ENDED]]:
-            made.add_row(one.trial, *map(_short, one.changes.values()), *self._state(one.trial))
+            made.add_row(one.trial, *map(short, one.changes.values()), *self._state(one.trial))
         return made
 
     def _training(self) -> list[Asked]:
@@ -89,7 +90,3 @@ class Board:
         ended, training = len(self._ended()), len(self._training())
         hidden = f", {ended - _MOST_ENDED} of them not shown" if ended > _MOST_ENDED else ""
         return f"{ended} of {len(self._asked)} ended{hidden}, {len(self._asked) - ended - training} wait"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

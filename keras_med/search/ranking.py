@@ -1,6 +1,6 @@
 """Trials' saved predictions to figures with their spread, to an order, and to who cannot be told from the best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +46,17 @@ def figures(predictions: pd.DataFrame, metrics: Sequence[str], scoring: Scoring,
     Args:
         predictions: of all its fits, told apart by `fit`; `patient` where patients are known.
         metrics: as `compared` gives them.
-        sensitivity: metrics that need a threshold are taken where all the predictions together reach it; None: at 0.5.
+        sensitivity: metrics that need a threshold are taken where the predictions of a trial's folds, or of one repeat
+            of them, together reach it; None: at 0.5.
     """
     rows = cases(predictions, scoring)
-    threshold = _threshold(rows, scoring, sensitivity)
-    parts = [_values(part, scoring, threshold) for _, part in rows.groupby("fit", sort=True)]
+    parts = [
+        _values(part, scoring, threshold)
+        for threshold, own in _repeats(rows, scoring, sensitivity)
+        for _, part in own.groupby("fit", sort=True)
+    ]
     table = pd.DataFrame([{name: part[name] for name in metrics} for part in parts], dtype=float)
+    threshold = _threshold(rows, scoring, sensitivity)
     whole = together(rows)
     patients = patients_of(whole)
     entries = described(
@@ -103,6 +108,13 @@ def behind(best: pd.DataFrame, other: pd.DataFrame, scoring: Scoring) -> dict[st
         one, two, kind=scoring.kind, seed=scoring.seed, unit=scoring.unit, classes=scoring.classes, resamples=1000
     )
     return dict(found[HEADLINE[scoring.kind]])
+
+
+def _repeats(rows: pd.DataFrame, scoring: Scoring, sensitivity: float | None) -> Iterator[tuple[float, pd.DataFrame]]:
+    """Give the rows of each repeat with its threshold: other networks reach the sensitivity elsewhere."""
+    ordered = rows.sort_values("fit", kind="stable")
+    for _, own in ordered.groupby(ordered.groupby("id").cumcount()):
+        yield _threshold(own, scoring, sensitivity), own
 
 
 def _threshold(rows: pd.DataFrame, scoring: Scoring, sensitivity: float | None) -> float:

@@ -39,10 +39,19 @@ def with_gaps(made: pd.DataFrame, gaps: Mapping[str, Mapping[str, Any]]) -> pd.D
 
 def line(trial: str, changes: Mapping[str, Any], found: Figures, metric: str) -> str:
     """Say how a trial did."""
-    shown = ", ".join(f"{name}={value}" for name, value in changes.items())
     bounds = f" ({found.low:.3f} to {found.high:.3f})" if found.low is not None else ""
     chance = "" if found.learned else ", no better than chance"
-    return f"{trial}  {shown}: {metric} {found.values[metric]:.3f}{bounds}{chance}"
+    return f"{trial}  {shown(changes)}: {metric} {found.values[metric]:.3f}{bounds}{chance}"
+
+
+def shown(changes: Mapping[str, Any]) -> str:
+    """Name what a trial tries; search.csv has all digits."""
+    return ", ".join(f"{name}={short(value)}" for name, value in changes.items())
+
+
+def short(value: object) -> str:
+    """Write a value with as many digits as a person compares."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _row(entry: Entry, metrics: Sequence[str], rounds: Mapping[int, int]) -> dict[str, Any]:

@@ -65,8 +65,7 @@ def _winner(place: Searching, entries: Sequence[Entry]) -> dict[str, Any]:
     made = table.with_gaps(made, gaps)
     runfolder.write_csv(place.run.search, made)
     hparams.write(place.run, entries, place.metrics)
-    shown = ", ".join(f"{name}={value}" for name, value in best["changes"].items())
-    say(f"search: {len(made)} trials, the best is {best['trial']}: {shown}")
+    say(f"search: {len(made)} trials, the best is {best['trial']}: {table.shown(best['changes'])}")
     close = list(made.loc[made["distinguishable"] == "no", "trial"])
     if close:
         say(f"search: not distinguishable from it: {', '.join(close)}")

@@ -42,6 +42,13 @@ def test_repeats_of_an_example_are_one_row() -> None:
     assert list(ranking.together(rows)["p_1"]) == pytest.approx([0.3, 0.6])
 
 
+def test_each_repeat_has_the_threshold_at_which_it_reaches_the_sensitivity() -> None:
+    one = predicted([0.2, 0.4, 0.3, 0.6], [0, 0, 1, 1], "t001-fold0-seed0")  # at 0.3, two of three calls are right
+    two = predicted([0.6, 0.7, 0.8, 0.9], [0, 0, 1, 1], "t001-fold0-seed1")  # at 0.8, both
+    found = ranking.figures(pd.concat([two, one]), ("precision",), BINARY, 0.99)
+    assert found.values["precision"] == pytest.approx((2 / 3 + 1) / 2)
+
+
 def test_chance_and_failures_come_last_whatever_their_metrics_say() -> None:
     found = {
         "t001": None,

@@ -4,6 +4,7 @@ import argparse
 import shlex
 import shutil
 from dataclasses import dataclass, fields, replace
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,25 @@ def _resumed(options: Options, loaded: LoadedRecipe) -> Opened:
     settings = runfolder.read_json(run.settings)
     if run.recipe.read_bytes() != loaded.path.read_bytes():
         remedy = f"Start a new run, or put {run.recipe} back in its place."
-        raise RecipeError(f"{loaded.path.name} has changed since the run began.", where=str(run.path), remedy=remedy)
+        other = first_difference(run.recipe.read_text(encoding="utf-8"), loaded.path.read_text(encoding="utf-8"))
+        what = f"{loaded.path.name} has changed since the run began{other}."
+        raise RecipeError(what, where=str(run.path), remedy=remedy)
     begun = load_recipe(f"{run.recipe}:{loaded.name}", called=loaded.path.name)
     recipe = with_values(begun.recipe, settings["settings"])
     if options.assignments:
         _refuse_other_settings(recipe, loaded.recipe)
     return Opened(run, recipe, loaded.title, settings)
+
+
+def first_difference(before: str, now: str) -> str:
+    """Say in which line two texts first differ, and how: of a long line what stands around the difference."""
+    lines = zip_longest(before.splitlines(), now.splitlines(), fillvalue="")
+    for number, (one, two) in enumerate(lines, 1):
+        if one != two:
+            at = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False)))
+            old, new = (line[max(0, at - 30) : at + 30].strip() for line in (one, two))
+            return f": line {number} was {old or 'empty'}, now it is {new or 'empty'}"
+    return ""
 
 
 def _refuse_other_settings(begun: Recipe, asked: Recipe) -> None:

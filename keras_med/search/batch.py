@@ -97,7 +97,8 @@ class Batch:
                 self._failures.note(one.trial, error)
                 continue
             self._found[one.trial] = found
-            say(table.line(one.trial, one.changes, found, self._place.metrics[0]))
+            name = f"{one.trial} round {one.round + 1}" if one.round else one.trial
+            say(table.line(name, one.changes, found, self._place.metrics[0]))
 
     def _figures(self, fits: Sequence[str]) -> Figures:
         place = self._place

@@ -8,13 +8,14 @@ from keras_med import terminal
 
 def command(arguments: argparse.Namespace) -> int:
     """Serve one model until it is told to end."""
-    from keras_med.inference.load import find_model, load_model
-    from keras_med.jobs.local import warm_up
     from keras_med.serving import server
 
     server.check_packages()
-    folder = find_model(arguments.model)
     with server.listening(arguments.port) as taken:
+        from keras_med.inference.load import find_model, load_model
+        from keras_med.jobs.local import warm_up
+
+        folder = find_model(arguments.model)
         warm_up(["keras_med.serving.reader"], {})
         model = load_model(folder, trust=arguments.trust)
         from keras_med.serving.app import application

@@ -1,6 +1,7 @@
 """The service as HTTP: what is asked where, what every refusal says, and the page."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from importlib.resources import files as resources
 from typing import Annotated, Any
 
@@ -25,9 +26,9 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refused, "description": "No form, or from another Host"},
     403: {"model": Refused, "description": "From another page"},
     408: {"model": Refused, "description": "The files did not arrive"},
-    413: {"model": Refused, "description": "Too large, or too many"},
+    413: {"model": Refused, "description": "Too large"},
     415: {"model": Refused, "description": "Not multipart/form-data"},
-    422: {"model": Refused, "description": "No file can be read, each for its reason"},
+    422: {"model": Refused, "description": "No file can be read, each for its reason; or too many"},
 }
 
 
@@ -65,17 +66,18 @@ def application(service: Service) -> App:
 
 
 async def _sent(request: Request, service: Service) -> list[MemoryFile]:
+    body = request.stream()
     try:
-        return await sent_files(request.headers, request.stream(), service.largest)
+        return await sent_files(request.headers, body, service.largest)
     except Refusal as refused:
-        if refused.status == 413:
-            await _passed_over(request, 4 * service.largest)
+        if refused.status != 408:
+            await _passed_over(body, 4 * service.largest)
         raise
 
 
-async def _passed_over(request: Request, most: int) -> None:
+async def _passed_over(body: AsyncIterator[bytes], most: int) -> None:
     """Let the rest of a body go by: who is still sending would not see the refusal."""
-    async for chunk in request.stream():
+    async for chunk in body:
         most -= len(chunk)
         if most < 0:
             return

@@ -14,7 +14,9 @@ MOST_FILES = 2000  # the slices of a long series
 _PATIENCE = 60.0  # seconds in which a body must be there
 _LONGEST_NAME = 255
 
-logging.getLogger("python_multipart").disabled = True  # what it warns of quotes the request
+_parsers = logging.getLogger("python_multipart")  # what its parsers warn of quotes the request: it goes nowhere
+_parsers.addHandler(logging.NullHandler())
+_parsers.propagate = False
 
 
 class Refusal(Exception):
@@ -88,7 +90,7 @@ class _Form:
         if field != b"files":
             raise Refusal(422, "The form has a field that is not called files.")
         if len(self._files) == MOST_FILES:
-            raise Refusal(413, f"More than {MOST_FILES} files are not taken at once.")
+            raise Refusal(422, f"More than {MOST_FILES} files are not taken at once.")
         self._files.append(MemoryFile(_plain(name), content))
 
     def _end(self) -> None:

@@ -78,7 +78,7 @@ class Service:
         """Answer for every picture; one that cannot be read has its reason."""
         asked = await self._units(files)
         if sum(len(unit.rows) for unit in asked) > MOST_PICTURES:
-            raise Refusal(413, _TOO_MANY)
+            raise Refusal(422, _TOO_MANY)
         answered = await asyncio.gather(*(self._answered(files, unit) for unit in asked))
         predictions = [prediction for several in answered for prediction in several]
         return Answer(model=self.name, demo=self._model.demo, predictions=predictions)

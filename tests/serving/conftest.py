@@ -1,7 +1,10 @@
 """Small exports whose answers can be worked out by hand, and files to ask about."""
 
 import io
+import socket
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,12 @@ import keras
 import numpy as np
 import pydicom
 import pytest
+import uvicorn
 
 from keras_med.export.savedmodel import export
 from keras_med.inference.load import load_model
 from keras_med.jobs.local import warm_up
+from keras_med.serving.app import application
 from keras_med.serving.service import Service
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -111,6 +116,32 @@ class Samples:
 @pytest.fixture(scope="session")
 def samples() -> type[Samples]:
     return Samples
+
+
+@contextmanager
+def listening(service: Service) -> Iterator[str]:
+    """Run a server in a thread; give its address."""
+    server = uvicorn.Server(uvicorn.Config(application(service), log_config=None, log_level="critical", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [taken]}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+@pytest.fixture(scope="package")
+def flat_url(flat_service: Service) -> Iterator[str]:
+    with listening(flat_service) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def deep_url(deep_service: Service) -> Iterator[str]:
+    with listening(deep_service) as url:
+        yield url
 
 
 @pytest.fixture(scope="package")

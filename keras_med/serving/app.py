@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files as resources
 from typing import Annotated, Any
 
@@ -15,9 +16,11 @@ from keras_med.runfolder import FORMAT
 from keras_med.serving.answers import Answer, Health, Looked, Refused, none_read
 from keras_med.serving.form import MOST_FILES, Refusal, sent_files
 from keras_med.serving.guard import App, Guard
+from keras_med.serving.memory import GivesBack, is_large
 from keras_med.serving.service import Service
 
-AT_ONCE = 8  # requests whose files are in memory; others wait before they are read
+AT_ONCE = 16  # requests whose files are in memory; others wait before they are read
+LARGE_AT_ONCE = 2  # of those, so that small files do not wait behind large ones
 _PAGE = {"": "text/html", "page.js": "text/javascript", "page.css": "text/css"}
 _FILES = {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1, "maxItems": MOST_FILES}
 _FORM = {"type": "object", "properties": {"files": _FILES}, "required": ["files"], "additionalProperties": False}
@@ -35,7 +38,13 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 def application(service: Service) -> App:
     """Return what a server runs."""
     app = FastAPI(title="keras_med", version=str(FORMAT), docs_url=None, redoc_url=None)
-    room = asyncio.Semaphore(AT_ONCE)
+    rooms = {False: asyncio.Semaphore(AT_ONCE), True: asyncio.Semaphore(LARGE_AT_ONCE)}
+
+    @asynccontextmanager
+    async def room(request: Request) -> AsyncIterator[list[MemoryFile]]:
+        """Give a request's files when there is room for them."""
+        async with rooms[is_large(request.headers)]:
+            yield await _sent(request, service)
 
     @app.get("/health", response_model=Health, responses={code: _REFUSALS[code] for code in (400, 403)})
     async def health() -> Health:
@@ -45,8 +54,8 @@ def application(service: Service) -> App:
     @app.post("/predict", response_model=Answer, responses=_REFUSALS, openapi_extra=_BODY)
     async def predict(request: Request) -> Any:
         """Answer for DICOM files, images, stacks and volumes; one that cannot be read stops no other."""
-        async with room:
-            answer = await service.predict(await _sent(request, service))
+        async with room(request) as files:
+            answer = await service.predict(files)
         if all(one.reason for one in answer.predictions):
             return JSONResponse(none_read(answer.predictions).model_dump(), 422)
         return answer
@@ -54,15 +63,15 @@ def application(service: Service) -> App:
     @app.post("/look", response_model=Looked, responses=_REFUSALS, openapi_extra=_BODY)
     async def look(request: Request, row: Annotated[int, Query(ge=0, description="of a stack")] = 0) -> Any:
         """Answer for one file or series, with its pixels and heat."""
-        async with room:
-            looked = await service.look(await _sent(request, service), row)
+        async with room(request) as files:
+            looked = await service.look(files, row)
         if looked.prediction.reason:
             return JSONResponse(none_read([looked.prediction]).model_dump(), 422)
         return looked
 
     _add_page(app)
     _add_refusals(app)
-    return Guard(app)
+    return Guard(GivesBack(app))
 
 
 async def _sent(request: Request, service: Service) -> list[MemoryFile]:

@@ -9,6 +9,7 @@ from python_multipart.multipart import Field, FormParser, parse_options_header
 from python_multipart.multipart import File as Part
 
 from keras_med.data.memory import MemoryFile
+from keras_med.serving.memory import stated_size
 
 MOST_FILES = 2000  # the slices of a long series
 _PATIENCE = 60.0  # seconds in which a body must be there
@@ -37,7 +38,7 @@ async def sent_files(headers: Mapping[str, str], body: AsyncIterator[bytes], lar
     kind, options = parse_options_header(headers.get("content-type", ""))
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise Refusal(415, "Send the files as multipart/form-data, in the field files.")
-    if int(headers.get("content-length", 0)) > largest:
+    if stated_size(headers) > largest:
         raise Refusal(413, _too_large(largest))
     form = _Form(options[b"boundary"], largest)
     try:
@@ -79,9 +80,9 @@ class _Form:
         return self._files
 
     def _file(self, part: Part) -> None:
-        content = part.file_object
-        content.seek(0)
-        self._add(part.field_name, part.file_name or b"", content.read())
+        content: bytes = part.file_object.getvalue()  # type: ignore[union-attr]  # no other kind: it stays in memory
+        self._add(part.field_name, part.file_name or b"", content)
+        part.close()  # the parser's own functions hold each other, and it, until the next collection
 
     def _field(self, part: Field) -> None:
         self._add(part.field_name, b"", part.value or b"")

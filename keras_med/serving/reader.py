@@ -3,12 +3,9 @@
 Both sides speak JSON and raw bytes, no pickle: what a broken decoder says is never run.
 """
 
-import ctypes
-import gc
 import json
 import os
 import signal
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -21,9 +18,8 @@ from keras_med.data.shards import why_unread
 from keras_med.inference.range import modality
 from keras_med.jobs.local import die_with_parent
 from keras_med.recipe.words import Image
+from keras_med.serving.memory import LARGE, give_back
 from keras_med.serving.view import View, view
-
-_RETURN_ABOVE = 2**25  # bytes of one request, after which freed memory is given back to the system
 
 
 def send(connection: Connection, told: dict[str, Any], parts: list[bytes]) -> None:
@@ -59,8 +55,8 @@ def serve(connection: Connection, image: dict[str, Any]) -> None:
         answer, arrays = _read(asked, contents, Image(**image))
         send(connection, answer, arrays)
         del contents, arrays
-        if size > _RETURN_ABOVE:
-            _give_memory_back()
+        if size > LARGE:
+            give_back()
 
 
 def _read(asked: dict[str, Any], contents: list[bytes], image: Image) -> tuple[dict[str, Any], list[bytes]]:
@@ -95,9 +91,3 @@ def _view_told(shown: View | None) -> dict[str, Any] | None:
 
 def _view_bytes(shown: View | None) -> list[bytes]:
     return [shown.values.tobytes()] if shown else []
-
-
-def _give_memory_back() -> None:
-    gc.collect()
-    with suppress(OSError, AttributeError):  # where the C library is not glibc
-        ctypes.CDLL(None).malloc_trim(0)

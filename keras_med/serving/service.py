@@ -36,7 +36,7 @@ class Service:
         self._model = model
         self._image = preparation(model)
         self._columns = columns_of(model.manifest)
-        count = min(_MOST_READERS, os.cpu_count() or 1)
+        count = 1 + min(_MOST_READERS, os.cpu_count() or 1)  # one more than large files take
         self._readers = Readers(self._image, count=count)
         self._reading = ThreadPoolExecutor(count, thread_name_prefix="reading")
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")  # pydicom is quietened for a process

@@ -6,6 +6,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
 from keras_med.evaluation.intervals import wilson
+from keras_med.evaluation.metrics import ratios
 from keras_med.report.contents import Contents
 from keras_med.report.figures import ACCENT, INK, MUTED, SERIES, Drawing, canvas, finish
 from keras_med.report.operating import calibrated, calibration_of
@@ -39,11 +40,13 @@ def confusion(found: Scored, called: npt.NDArray[np.int64], classes: tuple[str, 
     counts, names = counts_of(found.truth, called, len(classes)), classes
     if len(classes) == 2:
         counts, names = counts[::-1, ::-1], classes[::-1]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = ratios(
+        counts.astype(np.float64), counts.sum(axis=1, keepdims=True).astype(np.float64)
+    )  # undefined where a class has no example
     with canvas() as figure:
         axes = figure.add_subplot()
         for row, column in np.ndindex(counts.shape):
-            shade = round(0.05 + 0.55 * float(shares[row, column]), 2)
+            shade = round(0.05 + 0.55 * float(np.nan_to_num(shares[row, column])), 2)
             axes.bar(column, 1, bottom=row - 0.5, width=0.97, color=ACCENT, alpha=shade, linewidth=0)
             texts = ((count(counts[row, column]), "bottom"), (percent(shares[row, column]), "top"))
             for text, side in texts:

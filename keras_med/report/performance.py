@@ -37,6 +37,7 @@ def performance(
         "slider": None if points is None else _slider(contents, found, points),
         "classes": _classes(target.classes, entries) if target.kind == "classes" else [],
         "decades": _decades(entries),
+        "decades_note": next((str(entries[name]["reason"]) for name in entries if _lacks_interval(name, entries)), ""),
         "unit": unit,
         "subgroups": subgroups(contents, examples),
         "subgroup_metric": NAMES[target.kind] + unit,
@@ -95,6 +96,10 @@ def _cell(entry: Entry | None) -> str:
     if not finite(entry.get("low")):
         return number(entry.get("value"))
     return f"{number(entry.get('value'))} ({interval(entry)})"
+
+
+def _lacks_interval(name: str, entries: dict[str, Entry]) -> bool:
+    return bool(DECADE.match(name) and entries[name].get("reason"))
 
 
 def _decades(entries: dict[str, Entry]) -> list[tuple[str, ...]]:

@@ -153,6 +153,7 @@ def test_one_class_alone_gives_a_sentence_instead_of_a_curve(make_run: MakeRun, 
     predictions["label"] = predictions["label"].where(predictions["role"] != "test", label)
     predictions.to_csv(run.predictions, index=False)
     assert "No ROC curve: one of the two classes has no example here." in page_of(run)
+    assert (run.figures / "confusion.svg").read_text().count(">\u2013</text>") == 2  # no share of nothing
 
 
 def test_constant_predictions_are_drawn_without_a_warning(make_run: MakeRun) -> None:

@@ -68,7 +68,9 @@ def relative_gain(losses: Floats, plain: Floats, patients: Patients, *, seed: in
 
     drawn = resample(statistic, patients.count, seed=seed, resamples=resamples)
     value = float(1 - losses.mean() / plain.mean())
-    found = interval(value, drawn.replicates["gain"], drawn.jackknife["gain"], patients=patients.count)
+    found = interval(
+        value, drawn.replicates["gain"], drawn.jackknife["gain"], patients=patients.count, limits=(-np.inf, 1.0)
+    )
     return entry(value, found, n=len(losses), patients=known)
 
 

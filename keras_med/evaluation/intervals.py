@@ -89,6 +89,7 @@ def interval(
     smaller: int | None = None,
     scale: Literal["real", "share"] = "real",
     counts: Counts | None = None,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
     """Give the 95 % interval of one metric.
 
@@ -96,6 +97,7 @@ def interval(
         patients: those that the metric rests on (for a sensitivity, those with a positive example).
         smaller: where two groups are compared, the patients of the smaller one.
         counts: let a share fall back to Wilson where resampling would see no spread, or too little.
+        limits: beyond which the metric cannot lie.
     """
     if not np.isfinite(value):
         return Interval()
@@ -115,7 +117,8 @@ def interval(
         return Interval(reason=NO_SPREAD)
     if scale == "share":
         return logit_interval(value, defined, resting)
-    return outer(bca(value, defined, jackknife, resting), jackknife_interval(value, jackknife, resting))
+    found = outer(bca(value, defined, jackknife, resting), jackknife_interval(value, jackknife, resting))
+    return Interval(max(found.low, limits[0]), min(found.high, limits[1]))
 
 
 def bca(value: float, replicates: Floats, jackknife: Floats, patients: int) -> Interval:

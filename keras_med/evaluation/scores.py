@@ -27,6 +27,7 @@ Kind = Literal["regression", "binary", "classes"]
 Mask = npt.NDArray[np.bool_]
 Entry = dict[str, float | int | str | None]
 
+AT_LEAST_0 = (0.0, np.inf)
 NO_SHARES = (
     "brier",
     "log_loss",
@@ -74,6 +75,7 @@ class Basis:
         sides: where two groups are compared, one of them; the smaller one's patients decide how the interval is made.
         share: whether it lies between 0 and 1.
         unit: as printed.
+        limits: beyond which it cannot lie.
     """
 
     rows: Mask
@@ -81,6 +83,7 @@ class Basis:
     sides: Mask | None = None
     share: bool = True
     unit: str = ""
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
     def counts(self, patients: Patients) -> Counts | None:
         if self.events is None:
@@ -118,6 +121,7 @@ class Described:
                     smaller=basis.smaller(patients),
                     scale="share" if basis.share else "real",
                     counts=basis.counts(patients),
+                    limits=basis.limits,
                 )
             of = patients.among(basis.rows) if patients.known else None
             table[name] = entry(value, found, n=int(basis.rows.sum()), patients=of, unit=basis.unit)
@@ -153,7 +157,17 @@ def _regression(predictions: pd.DataFrame, patients: Patients, unit: str) -> Des
     labels, predicted = regression_arrays(predictions)
     values, parts = metrics.regression(labels, predicted), metrics.decades(labels)
     every = np.ones(len(labels), dtype=bool)
-    bases = {name: Basis(parts.get(name, every), share=False, unit="" if name == "r2" else unit) for name in values}
+    errors = {name for name in values if name.startswith(("mae", "rmse"))}
+    limits = dict.fromkeys(errors, AT_LEAST_0) | {"r2": (-np.inf, 1.0)}
+    bases = {
+        name: Basis(
+            parts.get(name, every),
+            share=False,
+            unit="" if name == "r2" else unit,
+            limits=limits.get(name, Basis.limits),
+        )
+        for name in values
+    }
     return Described(values, weighted.regression(labels, predicted, patients), bases)
 
 
@@ -168,8 +182,8 @@ def _binary(predictions: pd.DataFrame, patients: Patients, classes: Sequence[obj
         "precision": Basis(called, yes),
         "npv": Basis(~called, ~yes),
         "accuracy": Basis(every, yes == called),
-        "brier": Basis(every, share=False),
-        "log_loss": Basis(every, share=False),
+        "brier": Basis(every, share=False, limits=(0.0, 1.0)),
+        "log_loss": Basis(every, share=False, limits=AT_LEAST_0),
     }
     return Described(values, weighted.binary(truth, p, threshold, patients), bases)
 
@@ -189,7 +203,7 @@ def _several(predictions: pd.DataFrame, patients: Patients, classes: Sequence[ob
             f"f1_{name}": Basis(every, sides=own),
             f"auroc_{name}": Basis(every, sides=own),
         }
-    bases |= {"accuracy": Basis(every, truth == called), "log_loss": Basis(every, share=False)}
+    bases |= {"accuracy": Basis(every, truth == called), "log_loss": Basis(every, share=False, limits=AT_LEAST_0)}
     counted = {f"support_{name}" for name in names}
     kept = {name: value for name, value in values.items() if name not in counted}
     return Described(kept, weighted.several(truth, p, names, patients), bases)

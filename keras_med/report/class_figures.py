@@ -251,6 +251,8 @@ def _bands(found: Scored, contents: Contents) -> tuple[Floats | None, Floats | N
     if len(sensitivities) < 0.9 * RESAMPLES:
         return None, None
     roc_band = np.vstack([AXIS, np.quantile(sensitivities, (0.025, 0.975), axis=0)])
+    if np.array_equal(roc_band[1], roc_band[2]):  # classes that no resample mixes: a band of no width promises too much
+        return None, None
     return roc_band, np.vstack([AXIS[1:], np.quantile(precisions, (0.025, 0.975), axis=0)])
 
 

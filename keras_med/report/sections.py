@@ -125,6 +125,7 @@ def pictures(contents: Contents, found: Scored, shown: list[Picture], heat: list
         "classes": ["Example", "True", "Called", "p(true class)"],
     }
     cases = len({picture.example for picture in shown})
+    single = " Each is a single example; the figures above are of patients." if contents.case == "patient" else ""
     which = f"The {several(cases, 'prediction')} of the {split_name(found.split).lower()} split furthest off"
     return {
         "pictures": shown,
@@ -132,7 +133,7 @@ def pictures(contents: Contents, found: Scored, shown: list[Picture], heat: list
         "sentences": sentences,
         "misses": [_miss(contents, found, int(row)) for row in worst],
         "columns": columns[contents.target.kind],
-        "about": f"{which}, as the network sees the images.",
+        "about": f"{which}, as the network sees the images.{single}",
     }
 
 

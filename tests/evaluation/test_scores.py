@@ -132,6 +132,17 @@ def test_no_interval_has_zero_width():
     assert exact["mae"]["low"] is None
 
 
+def test_an_interval_ends_where_the_metric_does():
+    # One patient in thirty is wrong: a symmetric interval of the Brier score, or of a share of the error, would pass 0.
+    p = np.where(np.arange(30) < 15, 1.0, 0.0)
+    p[0] = 0.0
+    table = pd.DataFrame({"label": (np.arange(30) < 15).astype(int), "p_1": p})
+    brier = score(table, kind="binary", classes=(0, 1), seed=1)["brier"]
+    assert brier["value"] == pytest.approx(1 / 30)
+    assert brier["low"] == 0
+    assert brier["high"] > 1 / 30
+
+
 def test_perfect_ranking_has_the_width_of_its_smaller_class():
     found = score(
         bleeds(share=0.1).assign(p_1=lambda table: table["label"] * 0.8 + 0.1), kind="binary", classes=(0, 1), seed=1

@@ -20,7 +20,7 @@ from keras_med.evaluation.submission import submission_like
 from keras_med.export import formats, manifest
 from keras_med.export.job import export_in_fresh_process
 from keras_med.export.quiet import stderr_dropped
-from keras_med.inference.training_range import training_range
+from keras_med.inference.training_range import held_out_pictures, training_range
 from keras_med.jobs import cluster
 from keras_med.jobs.local import warm_up
 from keras_med.jobs.loop import run_jobs
@@ -273,7 +273,8 @@ def _export(begun: Experiment) -> None:
     in_run = begun.settings["demo"] or begun.settings["smoke"]
     classes, found = begun.settings["target"]["classes"] or None, runfolder.read_json(run.metrics)
     description = manifest.describe(recipe, name=begun.opened.title, classes=classes, decision=found)
-    description["range"] = training_range(run, recipe, folds.exported_fold(recipe) or "0")
+    fold = folds.exported_fold(recipe) or "0"
+    description["range"] = training_range(run, recipe, fold)
     settings = {
         "model": str(run.model.absolute()),
         "parent": str((run.export if in_run else Path("saved_models") / begun.opened.title).absolute()),
@@ -281,6 +282,9 @@ def _export(begun: Experiment) -> None:
         "demo": in_run,
         "formats": list(recipe.export.formats),
     }
+    if "litert_int8" in recipe.export.formats:
+        file = run.fit("export").path / "held_out.npz"
+        settings["held_out"] = str(held_out_pictures(run, recipe, fold, file, description["threshold"]).absolute())
     made = export_in_fresh_process(run.fit("export").path, settings)
     begun.remember(export=made["path"])
     say(f"exported and verified in a fresh process: {made['path']}")

@@ -19,7 +19,7 @@ def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[s
 
     Args:
         folder: of the job.
-        settings: model (the .keras file), parent (where versions are made), description, demo and formats.
+        settings: model (the .keras file), parent (where versions are made), description, demo, formats and held_out.
     """
     if not (folder / DONE).is_file():
         runfolder.write_json(folder / "settings.json", dict(settings))
@@ -38,7 +38,10 @@ def run_export(folder: Path) -> None:
     settings = runfolder.read_json(folder / "settings.json")
     model, parent = Path(settings["model"]), Path(settings["parent"])
     description, demo = settings["description"], bool(settings["demo"])
-    made = publish(model, parent, description, demo=demo, formats=settings["formats"])
+    held_out = Path(settings["held_out"]) if settings.get("held_out") else None
+    made = publish(model, parent, description, demo=demo, formats=settings["formats"], held_out=held_out)
+    if held_out:
+        held_out.unlink(missing_ok=True)  # pictures stay in the cache
     runfolder.write_json(folder / DONE, {"path": str(made)})
 
 

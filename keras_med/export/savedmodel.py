@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from keras_med.errors import RunFailed
-from keras_med.export import encoded, golden, litert, manifest, onnx
+from keras_med.export import encoded, golden, int8, litert, manifest, onnx
 from keras_med.export.network import before_last_activation, load_network
 from keras_med.export.quiet import tensorflow
 from keras_med.export.verify import verify_in_fresh_process
@@ -28,14 +28,23 @@ _DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQ
 
 
 def publish(
-    model_file: Path, parent: Path, description: Mapping[str, Any], *, demo: bool, formats: Sequence[Format] = ()
+    model_file: Path,
+    parent: Path,
+    description: Mapping[str, Any],
+    *,
+    demo: bool,
+    formats: Sequence[Format] = (),
+    held_out: Path | None = None,
 ) -> Path:
     """Export under a temporary name, verify in a fresh process, and rename to the next free version number.
 
     A mismatch raises RunFailed and leaves nothing. The caller's process runs TensorFlow and has trained nothing.
+
+    Args:
+        held_out: pictures on which the change by 8-bit weights is measured, as `int8.change` reads them.
     """
     with _temporary(parent) as folder:
-        _write(model_file, folder, {**description, "demo": demo}, formats)
+        _write(model_file, folder, {**description, "demo": demo}, formats, held_out)
         verify_in_fresh_process(folder)
         _sync(folder)
         return _claim_version(folder, parent)
@@ -48,7 +57,13 @@ def export(model_file: Path, folder: Path, description: Mapping[str, Any], *, fo
         temporary.rename(folder)
 
 
-def _write(model_file: Path, folder: Path, description: Mapping[str, Any], formats: Sequence[Format]) -> None:
+def _write(
+    model_file: Path,
+    folder: Path,
+    description: Mapping[str, Any],
+    formats: Sequence[Format],
+    held_out: Path | None = None,
+) -> None:
     tf = tensorflow()
     import keras
 
@@ -66,7 +81,7 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any], forma
     if logits is not None:
         archive.track(logits)
         archive.add_endpoint("logits", lambda pixels: logits(pixels, training=False), pixels)
-    takes_files = _add_encoded(archive, serve, description)
+    measured = {encoded.ENCODED: _add_encoded(archive, serve, description)}
     with _disk_full_told(folder):
         # the gradients of every operation, which nobody asks of an export, take a third of the time to trace
         archive.write_out(
@@ -77,9 +92,12 @@ def _write(model_file: Path, folder: Path, description: Mapping[str, Any], forma
         if "litert" in formats:
             litert.write(folder, folder / manifest.LITERT_FILE, shape)
         if "litert_int8" in formats:
-            litert.write(folder, folder / manifest.LITERT_INT8_FILE, shape, int8=True)
+            file = folder / manifest.LITERT_INT8_FILE
+            litert.write(folder, file, shape, int8=True)
+            exact, rounded = lambda pixels: np.asarray(serve(tf.constant(pixels))), litert.answers(file)["serve"]
+            measured["int8"] = int8.change(exact, rounded, answers, held_out)
         shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
-        manifest.write(folder, {"demo": False, **description, "golden": answers, encoded.ENCODED: takes_files})
+        manifest.write(folder, {"demo": False, **description, "golden": answers, **measured})
 
 
 def _add_encoded(archive: Any, serve: Any, description: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_med.errors import RunFailed, five_of
-from keras_med.export import encoded, golden, litert, manifest, onnx
+from keras_med.export import encoded, golden, int8, litert, manifest, onnx
 from keras_med.export.golden import Answer
 from keras_med.export.quiet import tensorflow
 
@@ -56,6 +56,7 @@ class VerifyResult:
     span: range of the golden outputs; `weak` when it is below `needed_span` and the comparison says less
     files: SHA-256 by relative name
     takes_files: how the SavedModel prepares encoded files itself, where it does
+    int8: what 8-bit weights changed when the export was made
     """
 
     folder: str
@@ -67,6 +68,7 @@ class VerifyResult:
     checks: tuple[Check, ...]
     files: dict[str, str]
     takes_files: encoded.Difference | None = None
+    int8: dict[str, Any] | None = None
 
     def to_json(self) -> str:
         """Return the result as one line of JSON."""
@@ -95,7 +97,7 @@ class VerifyResult:
             differences = f"largest difference {check.difference:.2g}, repeated {check.repeat_difference:.2g}"
             allowed = f" of {check.difference / check.share:.2g} allowed" if check.loss and check.share else ""
             told.append(f"  {check.format} {check.output}: {differences}{allowed}; time a batch {times}")
-        told += self.takes_files.lines() if self.takes_files else []
+        told += int8.lines(self.int8) + (self.takes_files.lines() if self.takes_files else [])
         return told + [f"  sha256 {value}  {name}" for name, value in self.files.items()]
 
 
@@ -129,6 +131,7 @@ def verify(folder: Path) -> VerifyResult:
         checks=tuple(checks),
         files=content["files"],
         takes_files=_encoded(formats["SavedModel"], content, folder),
+        int8=content.get("int8"),
         **told,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_med import runfolder
 from keras_med.data.copies import MARK
 from keras_med.data.dataset import UNLABELLED, read_index
 from keras_med.data.pixels import read_input
@@ -15,6 +16,7 @@ from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Recipe
 from keras_med.runfolder import RunFolder
 
+_SHOWN = 200  # pictures on which formats are compared
 _MOST = 1000  # training pictures that are measured, and half as many of the others
 
 
@@ -37,6 +39,22 @@ def training_range(run: RunFolder, recipe: Recipe, fold: str) -> dict[str, Any] 
     flagged = sum(bool(made.outside(one)) for one in _pictures(others, recipe))
     held_out = {"pictures": len(others), "flagged": flagged}
     return {**made.to_json(), "training": len(training), "held_out": held_out}
+
+
+def held_out_pictures(run: RunFolder, recipe: Recipe, fold: str, file: Path, threshold: float | None) -> Path:
+    """Write pictures that the exported network did not train on, for what 8-bit weights change; return the file.
+
+    The threshold is that of a binary target; without a decision, as of a regression, it is no number.
+    """
+    splits = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
+    own = splits[(splits["fold"] == fold) & ~splits["split"].isin(["train", UNLABELLED])]
+    index = read_index(run.index).set_index("id", drop=False)
+    draw = np.random.default_rng(seed_for(recipe.seed, "held out"))
+    chosen = _some(index, own.loc[own["id"].isin(index["id"]), "id"], _SHOWN, draw)
+    decides = {"binary": 0.5 if threshold is None else threshold, "classes": 0.0}.get(recipe.target.kind, np.nan)
+    pictures = np.stack(list(_pictures(chosen, recipe)))
+    runfolder.write_atomically(file, lambda opened: np.savez(opened, pictures=pictures, threshold=decides))
+    return file
 
 
 def _some(index: pd.DataFrame, ids: pd.Series, most: int, draw: np.random.Generator) -> pd.DataFrame:

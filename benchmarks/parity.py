@@ -1,0 +1,115 @@
+"""Every recipe's network in every format: the largest difference from Keras on 64 varied images.
+
+    python benchmarks/parity.py [RECIPE ...] [--images 64]
+
+RECIPE is FILE.py or FILE.py:name; without one, all of recipes/ but `as_published`. Each network is built as the recipe
+builds it, with random weights; its batch normalisation is calibrated, and its last layer's weights are multiplied until
+the answers before the last activation span 4 logits, 4 label deviations for a number. Then it is exported in all
+formats (LiteRT without volumes), and every format answers for images of another seed than the export's golden ones: the
+64 of 128 whose answers span the most and are steady in float32. Printed: the span, and the largest difference as a
+share of what is allowed, 1e-4 * max(1, |a|); of 8-bit weights the largest difference as a share of the span (10 % is
+allowed). FAIL, with exit code 1, where a share is above 1.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from keras_med.export import golden, manifest, verify
+from keras_med.export.network import before_last_activation
+from keras_med.export.savedmodel import Format, export
+from keras_med.models import calibration, weights
+from keras_med.recipe.loading import load_recipe
+from keras_med.recipe.words import Recipe
+from keras_med.training import network
+from recipes import RECIPES, variants
+
+SEED = 77
+NEEDED = 4.0
+BATCH = 8
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recipes", nargs="*", metavar="RECIPE")
+    parser.add_argument("--images", type=int, default=64)
+    given = parser.parse_args()
+    references = given.recipes or [one for file in sorted(RECIPES.glob("*.py")) for one in variants(file)]
+    failed = False
+    print(f"{'recipe':28} {'shape':18} {'span':>7}   share of what is allowed, by format and output")
+    for reference in references:
+        keras.utils.clear_session()
+        with tempfile.TemporaryDirectory() as folder:
+            told, kept = row(reference, given.images, Path(folder))
+        failed |= not kept
+        print(f"{Path(reference).name:28} {told}{'' if kept else '   FAIL'}", flush=True)
+    return int(failed)
+
+
+def row(reference: str, count: int, folder: Path) -> tuple[str, bool]:
+    recipe = load_recipe(reference).recipe
+    shape = recipe.image.shape
+    pool = golden.images(SEED, range(2 * count), shape)
+    model = varied(recipe, pool)
+    scores = before_last_activation(model) or model
+    answers = predicted(scores, pool)
+    unsteady = golden.share_of_tolerance(answers, predicted(scores, golden.trembling(pool[:, ...]))).max(axis=1)
+    chosen = golden.choose(answers, unsteady, count)
+    wanted = {"logits": answers[chosen], "serve": predicted(model, pool[chosen])}
+    formats: tuple[Format, ...] = ("onnx",) if len(shape) == 4 else ("onnx", "litert", "litert_int8")
+    model.save(folder / "model.keras")
+    export(folder / "model.keras", folder / "export", manifest.describe(recipe, name="parity"), formats=formats)
+    shares = {}
+    for name, outputs in verify._formats(folder / "export").items():
+        for output, right in wanted.items():
+            if output in outputs:
+                found = _batched(outputs[output], pool[chosen]).reshape(len(chosen), -1)
+                shares[f"{name} {output}"] = share(name, right, found)
+    text = ", ".join(f"{name} {value:.3f}" for name, value in shares.items())
+    size = "x".join(map(str, shape))
+    return f"{size:18} {golden.span(wanted['logits']):7.1f}   {text}", max(shares.values()) <= 1
+
+
+def varied(recipe: Recipe, pool: np.ndarray) -> keras.Model:
+    """Build the recipe's network with random weights whose answers to the pool span enough."""
+    with weights.policy(allow_random=True, allow_download=False):
+        model = network.build(recipe, network.LabelScale(50.0, 15.0))
+    trainable = [layer for layer in model.layers if layer.trainable]
+    for layer in trainable:
+        layer.trainable = False  # all batch normalisation is calibrated, not that of a frozen backbone alone
+    calibration.calibrate(model, pool[: calibration.IMAGES].astype(np.float32))
+    scores = before_last_activation(model) or model
+    span = golden.span(predicted(scores, pool))
+    needed = NEEDED if scores is not model else NEEDED * 15.0
+    last = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
+    last.kernel.assign(last.kernel * max(1.0, 1.5 * needed / span))
+    return model
+
+
+def predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    return _batched(lambda pixels: np.asarray(model.predict_on_batch(pixels)), images).reshape(len(images), -1)
+
+
+def share(name: str, wanted: np.ndarray, found: np.ndarray) -> float:
+    """Return the largest difference as a share of what is allowed."""
+    if name == verify.INT8:
+        return float(np.abs(found - wanted).max()) / (verify.INT8_LOSS * golden.span(wanted))
+    return float(golden.share_of_tolerance(wanted, found).max())
+
+
+def _batched(answer: golden.Answer, images: np.ndarray) -> np.ndarray:
+    starts = range(0, len(images), BATCH)
+    return np.concatenate([answer(images[start : start + BATCH].astype(np.float32)) for start in starts])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

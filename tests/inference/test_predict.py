@@ -1,6 +1,7 @@
 """Files to predictions.csv: the right numbers, reasons for the others, going on after an interruption, exit codes."""
 
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from keras_med.errors import DataError, RecipeError
 from keras_med.export import manifest
 from keras_med.export.savedmodel import export
 from keras_med.inference import predict as room
+from keras_med.inference import range as in_range
 from keras_med.inference.blocks import Blocks
 from keras_med.inference.inputs import listed
 from keras_med.inference.load import LoadedModel, load_model
@@ -170,6 +172,34 @@ def test_bad_rows_of_a_table_stop_no_other(model: LoadedModel, tmp_path: Path) -
     rows = table(tmp_path / "out.csv")
     assert float(rows[0]["p_1"]) == pytest.approx(sigmoid(2), abs=1e-6)
     assert [bool(row["reason"]) for row in rows] == [False, True, True, True]
+
+
+def test_bad_files_get_a_sentence_each_and_stop_no_other(model: LoadedModel, tmp_path: Path) -> None:
+    usual = in_range.measure(np.full((4, 4, 2), [127.5, 76.5]))  # 40 in windows of 80 around 40 and 200 around 80
+    known = in_range.fit([usual] * in_range.FEWEST, range(in_range.FEWEST), ["CT"])
+    model = dataclasses.replace(model, manifest={**model.manifest, "range": known.to_json()})
+    scans = tmp_path / "in"
+    ct(scans / "1-sound.dcm", 40)
+    (scans / "2-letter.dcm").write_text("Dear colleague, Anna Miller")
+    with ct(scans / "3-cut.dcm", 40).open("rb+") as file:
+        file.truncate(300)
+    film = pydicom.dcmread(ct(scans / "4-film.dcm", 40))
+    film.file_meta.TransferSyntaxUID = pydicom.uid.MPEG2MPML  # which no decoder of ours reads
+    film.PixelData = pydicom.encaps.encapsulate([bytes(64)])
+    film.save_as(scans / "4-film.dcm")
+    other = pydicom.dcmread(ct(scans / "5-other.dcm", 40))
+    other.Modality = "MR"
+    other.save_as(scans / "5-other.dcm")
+    made = room.predict(model, [str(scans)], tmp_path / "out.csv", tmp_path / "cache")
+    rows = table(tmp_path / "out.csv")
+    assert [bool(row["reason"]) for row in rows] == [False, True, True, True, False]
+    for row, told in zip(rows[1:4], ("not a DICOM file", "without pixels", "MPEG2"), strict=True):
+        assert told in row["reason"]
+        assert "Anna" not in row["reason"]
+    assert [row["out_of_range"] for row in rows] == ["", "", "", "", "modality MR"]
+    assert [float(rows[at]["p_1"]) for at in (0, 4)] == pytest.approx([0.5, 0.5], abs=1e-4)
+    assert (made.unreadable, made.out_of_range) == (3, 1)
+    assert made.lines()[-1] == f"Next: look at the column reason and out_of_range of {tmp_path / 'out.csv'}"
 
 
 def test_the_table_may_not_overwrite_what_is_predicted(model: LoadedModel, tmp_path: Path) -> None:

@@ -108,7 +108,8 @@ def fit(measured: Sequence[Mapping[str, Floats]], groups: Sequence[object], moda
         first = _left_out(name, rows, part, every)
         kept = first <= np.quantile(first, 1 - _ODD)  # what is odd in training must not widen what is usual
         far = np.sort(_left_out(name, rows, part, kept))
-        made[name] = replace(_side(name, rows[kept]), limit=_MARGIN * float(far[-1 - len(far) // _OUTSIDE]))
+        limit = _MARGIN * float(far[-1 - len(far) // _OUTSIDE])
+        made[name] = replace(_side(name, rows[kept]), limit=max(1.0, limit))  # one deviation is never too far
     return Range(made, tuple(sorted({name for name in modalities if name})))
 
 

@@ -70,6 +70,7 @@ class Shown(BaseModel):
     high: float = Field(default=255.0, description="what the largest number stands for")
     window: list[float] = Field(default=[0.0, 255.0], description="the lowest and highest value shown at first")
     unit: str = ""
+    reduced: float = Field(default=1.0, description="its width by the file's own: large ones are made smaller")
     data: str
 
 

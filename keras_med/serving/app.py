@@ -10,6 +10,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from keras_med.data.memory import MemoryFile
 from keras_med.runfolder import FORMAT
@@ -78,6 +79,8 @@ async def _sent(request: Request, service: Service) -> list[MemoryFile]:
     body = request.stream()
     try:
         return await sent_files(request.headers, body, service.largest)
+    except ClientDisconnect:
+        raise Refusal(400, "The files ended before their end.") from None
     except Refusal as refused:
         if refused.status != 408:
             await _passed_over(body, 4 * service.largest)

@@ -24,7 +24,6 @@ class Batches:
         self._waiting: queue.SimpleQueue[tuple[np.ndarray, Future[np.ndarray]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="batches")
         self._thread.start()
-        self.calls = 0
 
     def ask(self, pixels: np.ndarray) -> "Future[np.ndarray]":
         """Return what will be the network's output on one picture."""
@@ -64,7 +63,6 @@ class Batches:
         asked = [(pixels, answer) for pixels, answer in group if answer.set_running_or_notify_cancel()]
         if not asked:
             return
-        self.calls += 1
         try:
             outputs = self._predict(np.stack([pixels for pixels, _ in asked]))
         except Exception as error:  # whoever asked must not wait for ever

@@ -12,7 +12,7 @@ from keras_med.data.readers import read_picture
 from keras_med.data.values import Picture
 from keras_med.recipe.words import Image
 
-MOST_VALUES = 8 * 2**20  # of one picture on the page
+MOST_VALUES = 16 * 2**20  # of one picture on the page
 LONGEST = 1536  # pixels of a side
 HOUNSFIELD = (-1024.0, 3071.0)
 _DEEP = 65535
@@ -26,6 +26,7 @@ class View:
     low, high: what 0 and the largest stored value stand for.
     window: what is shown first, as the lowest and highest value.
     unit: "HU", or nothing.
+    width: of the picture in its file.
     """
 
     values: np.ndarray
@@ -33,13 +34,14 @@ class View:
     high: float
     window: tuple[float, float]
     unit: str
+    width: int
 
     def told(self) -> dict[str, object]:
         """Return all but the values."""
         depth, height, width, channels = self.values.shape
         size = {"depth": depth, "height": height, "width": width, "channels": channels}
         scale = {"low": self.low, "high": self.high, "window": list(self.window), "unit": self.unit}
-        return {**size, "bits": self.values.dtype.itemsize * 8, **scale}
+        return {**size, "bits": self.values.dtype.itemsize * 8, "reduced": width / self.width, **scale}
 
 
 def view(source: Source, row: int | None, image: Image, read: Picture, modality: str) -> View:
@@ -48,17 +50,18 @@ def view(source: Source, row: int | None, image: Image, read: Picture, modality:
     Args:
         read: as it was read for the network; where it does not keep the exact values, it is read again.
     """
+    width = read.array.shape[1]
     unit, exact = "HU" if modality == "CT" else "", read.exact
     if exact is not None and exact.dtype == np.uint8:
-        made = View(_shrunk(_planes(exact)), 0.0, 255.0, (0.0, 255.0), unit)
+        made = View(_shrunk(_planes(exact)), 0.0, 255.0, (0.0, 255.0), unit, width)
     elif exact is not None:
         planes = _shrunk(_planes(exact)).astype(np.float32)
         low, high = float(planes.min()), max(float(planes.max()), float(planes.min()) + 1)
-        made = View(_deep((planes - low) / (high - low)), low, high, (low, high), unit)
+        made = View(_deep((planes - low) / (high - low)), low, high, (low, high), unit, width)
     else:
         again = read_picture(source, HOUNSFIELD if unit else "per_image", row=row, dimensions=len(image.size))
         low, high = HOUNSFIELD if unit else (0.0, 255.0)
-        made = View(_deep(_shrunk(_planes(again.array)) / np.float32(255)), low, high, (low, high), unit)
+        made = View(_deep(_shrunk(_planes(again.array)) / np.float32(255)), low, high, (low, high), unit, width)
     return replace(made, window=_first_window(made, image, known=bool(unit) or exact is not None))
 
 

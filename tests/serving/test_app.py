@@ -3,9 +3,11 @@
 import asyncio
 import base64
 import gzip
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -151,11 +153,10 @@ def test_a_picture_comes_with_its_own_values_and_heat(client: Client, samples: A
     assert (missing.status_code, missing.json()["detail"]) == (422, "There is no row 2; there are 2.")
 
 
-def test_a_large_picture_is_made_smaller_for_the_page(
-    client: Client, samples: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_picture_is_made_smaller_for_the_page(client: Client, samples: Any) -> None:
     told = client.post("/look", **form(("a.png", samples.png(7, side=2000)))).json()["picture"]
     assert (told["width"], told["height"], told["bits"]) == (view.LONGEST, view.LONGEST, 8)
+    assert told["reduced"] == view.LONGEST / 2000
     assert (array_of(told) == 7).all()
 
 
@@ -239,6 +240,15 @@ def test_only_its_own_page_is_answered(client: Client, headers: dict[str, str], 
     assert told.status_code == status
     assert "access-control-allow-origin" not in told.headers
     assert "default-src 'none'" in told.headers["content-security-policy"]
+
+
+def test_who_leaves_in_the_middle_is_no_error(flat_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    place = urlsplit(flat_url)
+    kind = "Content-Type: multipart/form-data; boundary=a\r\nContent-Length: 99\r\n\r\n"
+    with socket.create_connection((place.hostname, place.port)) as leaving:
+        leaving.sendall(f"POST /predict HTTP/1.1\r\nHost: {place.netloc}\r\n{kind}--a\r\n".encode())
+    assert httpx.get(f"{flat_url}health").status_code == 200
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_of_ours_says_nothing_of_the_file(

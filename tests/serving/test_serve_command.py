@@ -1,5 +1,6 @@
 """The command: it answers as predict does, ends cleanly, and refuses in a sentence with the right exit code."""
 
+import argparse
 import csv
 import json
 import os
@@ -14,10 +15,11 @@ from typing import Any
 import httpx
 import pytest
 
-from keras_med.errors import EnvironmentProblem
+from keras_med.errors import DataError, EnvironmentProblem
 from keras_med.export import manifest
 from keras_med.inference.load import load_model
 from keras_med.inference.predict import predict
+from keras_med.serve import command
 from keras_med.serving import server
 
 ROOT = Path(manifest.__file__).parents[2]
@@ -60,14 +62,17 @@ def test_it_answers_as_predict_ends_at_a_signal_and_keeps_its_port(flat: Path, s
             assert value == pytest.approx(float(row[column]), abs=1e-6)
 
 
-def test_an_export_that_has_changed_is_refused(flat: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["byte", "format"])
+def test_an_export_that_has_changed_is_refused(flat: Path, tmp_path: Path, change: str) -> None:
     shutil.copytree(flat, tmp_path / "1")
-    with (tmp_path / "1" / manifest.KERAS_FILE).open("ab") as file:
-        file.write(b"x")
-    ended = serve(str(tmp_path / "1"), "--port", "0")
-    out, error = ended.communicate(timeout=60)
-    assert (ended.returncode, out) == (3, "")
-    assert error.startswith("This export is not as it was written: model.keras has changed.")
+    told = json.loads((tmp_path / "1" / manifest.NAME).read_text())
+    if change == "byte":
+        (tmp_path / "1" / manifest.KERAS_FILE).write_bytes(b"x")
+    else:
+        (tmp_path / "1" / manifest.NAME).write_text(json.dumps({**told, "format": 99}))
+    says = "as it was written: model.keras has changed" if change == "byte" else "format 99; this keras_med reads up to"
+    with pytest.raises(DataError, match=says):
+        command(argparse.Namespace(model=str(tmp_path / "1"), port=0, largest=1, trust=False, json=False))
 
 
 def test_a_package_that_is_absent_is_told_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,8 @@
   // Pixels
 
   const unpacked = (told) => {
-    const bytes = Uint8Array.from(atob(told.data), (letter) => letter.charCodeAt(0));
+    const text = atob(told.data), bytes = new Uint8Array(text.length);
+    for (let place = 0; place < text.length; place++) bytes[place] = text.charCodeAt(place);
     told.data = ""; // once is enough
     return told.bits === 16 ? new Uint16Array(bytes.buffer) : bytes;
   };
@@ -192,7 +193,7 @@
       const share = told.values[plane + pixel] / 255, place = share * (INFERNO.length - 1);
       const from = INFERNO[Math.floor(place)], next = INFERNO[Math.min(Math.floor(place) + 1, INFERNO.length - 1)];
       for (let colour = 0; colour < 3; colour++) data[to + colour] = from[colour] + (next[colour] - from[colour]) * (place % 1);
-      data[to + 3] = 255 * Math.sqrt(share);
+      data[to + 3] = 255 * share;
     }
     context.putImageData(image, 0, 0);
   };
@@ -209,7 +210,9 @@
     $("window-value").textContent = whole(high - low) + unit;
     $("opacity-value").textContent = $("opacity").value + " %";
     $("slice-value").textContent = slice + 1 + " of " + told.depth;
-    $("place").textContent = told.depth > 1 ? "slice " + (slice + 1) + " of " + told.depth : "";
+    const seen = told.depth > 1 ? ["slice " + (slice + 1) + " of " + told.depth] : [];
+    if (told.reduced < 1) seen.push("shown at " + Math.round(100 * told.reduced) + " % of its width");
+    $("place").textContent = seen.join(" \u00b7 ");
     $("level").value = (low + high) / 2;
     $("window").value = high - low;
     $("slice").value = slice;

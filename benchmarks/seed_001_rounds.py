@@ -61,7 +61,7 @@ def told(run: RunFolder, seen: list[Moment]) -> None:
     print(f"{len(index)} slices, {done[0]['train']} of them trained on; {len(done)} fits")
     whole, before = seen[-1].clock - seen[0].clock, seen[1].clock - seen[0].clock
     print(f"until search.csv {whole:.0f} s by the clock ({before:.0f} s of them before the first fit)")
-    print(f"of processors {seen[-1].processor:.0f} s, half of it {seen[-1].processor / 2:.0f} s")
+    print(f"of two processors {seen[-1].processor / 2:.0f} s each ({seen[1].processor / 2:.0f} s before the first fit)")
     for number, batch in enumerate(batches, 1):
         rows = {one["changes"]["train.learning_rate"]: predictions(run, one["fits"], index) for one in batch}
         for one in batch:

@@ -1,11 +1,13 @@
 """What a job is, and what its own process does: the folder's action, its log, and an error that the parent can read."""
 
+import errno
 import importlib
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +54,9 @@ def work(folder: str, action: str) -> None:
         except KeyboardInterrupt:
             os._exit(INTERRUPTED)
         except BaseException as error:
-            traceback.print_exc()
-            _write_failure(path, error)
+            with suppress(OSError):  # a full disk leaves an empty file, by which `check` knows it
+                _write_failure(path, error)
+                traceback.print_exc()
             os._exit(error.exit_code if isinstance(error, UserError) else 1)
 
 
@@ -69,6 +72,8 @@ def check(job: Job, code: int | None) -> None:
         raise KeyboardInterrupt
     failure = job.folder / FAILURE
     if failure.is_file():
+        if not failure.stat().st_size:
+            raise from_os_error(OSError(errno.ENOSPC, "", str(job.folder)))
         raise _failure(failure, job)
     told = f"was ended by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
     if code == -signal.SIGKILL:

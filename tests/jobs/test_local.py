@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from keras_med.errors import DataError, EnvironmentProblem, RunFailed
-from keras_med.jobs.job import Job
+from keras_med.jobs.job import FAILURE, Job, check
 from keras_med.jobs.loop import run_jobs
 
 ACTIONS = "actions"
@@ -67,6 +67,14 @@ def test_a_killed_process_is_told_and_harms_no_later_job(tmp_path: Path) -> None
     run_jobs(jobs_in(tmp_path / "b", "finish"))
 
 
+def test_a_failure_that_could_not_be_written_says_that_the_disk_is_full(tmp_path: Path) -> None:
+    (job,) = jobs_in(tmp_path, "finish")
+    job.folder.mkdir()
+    (job.folder / FAILURE).touch()
+    with pytest.raises(EnvironmentProblem, match="disk is full"):
+        check(job, EnvironmentProblem.exit_code)
+
+
 def test_the_first_failure_ends_the_others(tmp_path: Path) -> None:
     slow = Job(tmp_path / "slow", f"{ACTIONS}:wait")
     with pytest.raises(DataError):
@@ -89,7 +97,7 @@ def test_the_watcher_sees_the_folders_that_run(tmp_path: Path) -> None:
 PARENT = """
     import sys
     from pathlib import Path
-    from keras_med.jobs.job import Job
+    from keras_med.jobs.job import FAILURE, Job, check
     from keras_med.jobs.loop import run_jobs
     if __name__ == "__main__":
         run_jobs([Job(Path(sys.argv[1]), "actions:wait")])

@@ -39,6 +39,7 @@ from keras_med.training.runtime import Runtime
 from keras_med.training.watching import CountWatch, EpochWatch
 
 _PRELOADED = ("keras_med.data.prepare", "keras_med.training.extract", "keras_med.training.assemble")
+_READING = ("keras_med.data.dicom_index",)  # what this machine does itself when a cluster does the jobs
 
 
 @dataclass
@@ -116,10 +117,11 @@ def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     given = opened.settings["options"]
     machine = Runtime(backend, given["devices"], opened.recipe.train.threads, given["deterministic"])
     cache = (Path(given["cache"]) if given["cache"] else default_cache()).absolute()
-    warm_up(_PRELOADED, runtime.environment(machine))
-    if address := options.on or given.get("on"):
+    variables, address = runtime.environment(machine), options.on or given.get("on")
+    warm_up(_READING if address else _PRELOADED, variables)
+    if address:
         written = [opened.run.path.absolute(), cache]
-        cluster.join(address, _PRELOADED, runtime.environment(machine), written, gpu=machine.gpu, say=say)
+        cluster.join(address, _PRELOADED, variables, written, gpu=machine.gpu, say=say)
     return Experiment(opened, cache, machine, int(given["fits_at_once"]))
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ANSWER = 10.0  # seconds that a scheduler has to answer
 _AWAY = 600.0  # seconds that a scheduler or the last worker may be away before the run gives up
+_COUNTED = 1.0  # seconds for which the number of places is believed: the scheduler answers with all that it knows
 
 
 class DaskRunner:
@@ -51,16 +52,23 @@ class DaskRunner:
         self._resources = {"GPU": 1} if gpu else None
         self._say = say
         self._futures: dict[Job, Future] = {}
+        self._counted = (-_COUNTED, 0)
         self._over: queue.SimpleQueue[tuple[Job, Future]] = queue.SimpleQueue()
         self.client = _connect(self._address)
 
     @property
     def places(self) -> int:
         """How many jobs the workers take side by side; 0 while there are no workers."""
+        moment, known = self._counted
+        if known and time.monotonic() - moment < _COUNTED:
+            return known
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         if self._resources:
-            return int(sum(worker["resources"].get("GPU", 0) for worker in workers))
-        return int(sum(worker["nthreads"] for worker in workers))
+            found = sum(worker["resources"].get("GPU", 0) for worker in workers)
+        else:
+            found = sum(worker["nthreads"] for worker in workers)
+        self._counted = time.monotonic(), int(found)
+        return int(found)
 
     def room(self, at_once: int) -> int:
         """Return one job a place, whatever the program asks for: a job that waits behind a long one is not moved."""
@@ -136,7 +144,7 @@ class DaskRunner:
             if not self._alive:
                 _abandon(self.client)
                 with suppress(EnvironmentProblem):
-                    self.client = _connect(self._address)
+                    self.client, self._counted = _connect(self._address), (-_COUNTED, 0)
         self._say(f"the cluster at {self._address} is back: {self.places} places")
 
 

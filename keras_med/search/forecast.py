@@ -1,6 +1,6 @@
 """The forecast job: a search to the batches of fits that it will train, its oracle being told anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from keras_med.recipe.search import Search
 from keras_med.recipe.searching import candidate
 from keras_med.recipe.words import Recipe
 from keras_med.search import plans
-from keras_med.search.oracles import Asked, Asker
+from keras_med.search.oracles import Asker
+from keras_med.training.folds import FitPlan
 
 
 def run_forecast(folder: Path) -> None:
@@ -24,24 +25,25 @@ def run_forecast(folder: Path) -> None:
 
 def batches(recipe: Recipe, search: Search, *, smoke: bool = False) -> list[dict[str, Any]]:
     """Ask for batch after batch; how many trials go on to a round depends on no score, only which of them."""
-    found = []
+    found: list[dict[str, Any]] = []
+    planned: dict[str, FitPlan] = {}
     with Asker(search, "min", recipe.train.epochs, seed=1) as asker:
         while asked := asker.ask():
-            found.append(
-                {"trials": [one.trial for one in asked], "stages": _stages(recipe, search, asked, smoke=smoke)}
-            )
+            stages: list[list[dict[str, Any]]] = []
+            for one in asked:
+                tried = candidate(recipe, plans.changes_of(one, search, smoke=smoke))
+                for number, stage in enumerate(plans.plans_of(one, tried, search)):
+                    stages += [[]] if number == len(stages) else []
+                    stages[number] += [_fit(plan, tried, planned) for plan in stage.values()]
+                    planned |= stage
+            found.append({"trials": [one.trial for one in asked], "stages": stages})
             # A model of scores that nobody measured is not worth its fit: a Bayesian search hears that trials failed.
             failed = search.by == "bayesian" and search.oracle is None
             asker.tell([None if failed else float(number) for number in range(len(asked))])
     return found
 
 
-def _stages(recipe: Recipe, search: Search, asked: Sequence[Asked], *, smoke: bool) -> list[list[dict[str, Any]]]:
-    """Return, one stage after the other, what is trained side by side."""
-    stages: list[list[dict[str, Any]]] = []
-    for one in asked:
-        tried = candidate(recipe, plans.changes_of(one, search, smoke=smoke))
-        for number, stage in enumerate(plans.plans_of(one, tried, search)):
-            stages += [[]] if number == len(stages) else []
-            stages[number] += [{"batch_size": tried.train.batch_size, **asdict(plan)} for plan in stage.values()]
-    return stages
+def _fit(plan: FitPlan, tried: Recipe, planned: Mapping[str, FitPlan]) -> dict[str, Any]:
+    """Return the plan with the epochs that it trains itself: one that goes on after another has only the rest."""
+    before = planned[plan.after].epochs if plan.after is not None else 0
+    return {**asdict(plan), "batch_size": tried.train.batch_size, "epochs": plan.epochs - before}

@@ -1,16 +1,17 @@
 """Against a real cluster of processes on this machine: one scheduler, and workers that are killed one by one."""
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+
+from local_cluster import LocalCluster
 
 from keras_med import errors
 from keras_med.errors import DataError, EnvironmentProblem, RecipeError
@@ -23,55 +24,15 @@ from keras_med.jobs.suitable import check_workers
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 
-@dataclass
-class Cluster:
-    port: int
-    folder: Path
-    scheduler: subprocess.Popen[bytes] | None = None
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    @property
-    def address(self) -> str:
-        return f"tcp://127.0.0.1:{self.port}"
-
-    def start_scheduler(self) -> None:
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard")
-
-    def start_worker(self, *more: str) -> None:
-        options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--death-timeout", "60"]
-        self.workers.append(self._start("worker", self.address, *options, *more))
-
-    def stop(self) -> None:
-        for process in [*self.workers, *([self.scheduler] if self.scheduler else [])]:
-            process.kill()
-            process.wait()
-
-    def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        log = (self.folder / f"{words[0]}.log").open("ab")
-        command = [sys.executable, "-W", "ignore", "-m", "dask", *words]
-        with log:
-            return subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=dict(os.environ))
-
-
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
-        made = Cluster(port, tmp_path_factory.mktemp("cluster"))
-        made.start_scheduler()
-        for _ in range(2):
-            made.start_worker()
-        try:
-            yield made
-        finally:
-            made.stop()
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path_factory.mktemp("cluster"), [Path(__file__).parent]) as made:
+        made.start(workers=2)
+        yield made
 
 
 @pytest.fixture
-def runner(cluster: Cluster) -> Iterator[DaskRunner]:
+def runner(cluster: LocalCluster) -> Iterator[DaskRunner]:
     made = DaskRunner(cluster.address, [], {}, say=lambda _: None)
     check_places(made, 2)
     yield made
@@ -121,16 +82,15 @@ def test_ctrl_c_lets_jobs_write_their_last_checkpoints(runner: DaskRunner, tmp_p
 
 
 def test_a_killed_worker_loses_nothing_and_finished_jobs_stay(
-    cluster: Cluster, runner: DaskRunner, tmp_path: Path
+    cluster: LocalCluster, runner: DaskRunner, tmp_path: Path
 ) -> None:
     quick, slow = jobs_in(tmp_path / "a", "finish", 3), jobs_in(tmp_path / "b", "wait_once", 2)
     killed = []
 
     def kill(_: Sequence[Path]) -> None:
         if not killed and all((job.folder / "pid.txt").exists() for job in slow) and all(job.done for job in quick):
-            killed.append(cluster.workers.pop(0))
-            killed[0].send_signal(signal.SIGKILL)
-            killed[0].wait()
+            killed.append(True)
+            cluster.kill_worker()
             for job in slow:
                 (job.folder / "go").touch()
             cluster.start_worker()
@@ -142,7 +102,7 @@ def test_a_killed_worker_loses_nothing_and_finished_jobs_stay(
 
 
 def test_a_restarted_scheduler_gets_what_is_not_done_again(
-    cluster: Cluster, runner: DaskRunner, tmp_path: Path
+    cluster: LocalCluster, runner: DaskRunner, tmp_path: Path
 ) -> None:
     quick, slow = jobs_in(tmp_path / "a", "finish", 2), jobs_in(tmp_path / "b", "wait_once", 2)
     told: list[bool] = []
@@ -150,18 +110,9 @@ def test_a_restarted_scheduler_gets_what_is_not_done_again(
     def restart(_: Sequence[Path]) -> None:
         if not told and all((job.folder / "pid.txt").exists() for job in slow) and all(job.done for job in quick):
             told.append(True)
-            assert cluster.scheduler
-            cluster.scheduler.kill()
-            cluster.scheduler.wait()
-            for worker in cluster.workers:  # as a supervisor does it, once they have ended
-                worker.kill()
-                worker.wait()
-            cluster.workers.clear()
+            cluster.restart_scheduler()
             for job in slow:
                 (job.folder / "go").touch()
-            cluster.start_scheduler()
-            cluster.start_worker()
-            cluster.start_worker()
 
     run_jobs([*quick, *slow], watch=restart, runner=runner)
     assert told

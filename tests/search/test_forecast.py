@@ -44,6 +44,12 @@ def test_rounds_keep_what_they_say_and_have_epochs_and_examples_of_their_own() -
     assert shape(search) == [[3 * [(2, 16, 40)]], [[(4, 16, None)]]]
 
 
+def test_a_round_that_continues_trains_the_rest_of_its_epochs() -> None:
+    rounds = (Round(epochs=2, keep=2), Round(epochs=5, keep=1, continues=True), Round(epochs=9, continues=True))
+    search = Search(over={"train.learning_rate": [1e-2, 1e-3, 1e-4]}, by="staged", rounds=rounds)
+    assert shape(search) == [[3 * [(2, 16, None)]], [2 * [(3, 16, None)]], [[(4, 16, None)]]]
+
+
 def test_second_stages_are_counted() -> None:
     search = Search(over={"train.learning_rate": [1e-2, 1e-3]})
     assert shape(search, fine_tune_from="all", fine_tune_epochs=5) == [[2 * [(9, 16, None)], 2 * [(5, 16, None)]]]

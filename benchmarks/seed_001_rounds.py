@@ -69,7 +69,7 @@ def told(run: RunFolder, seen: list[Moment]) -> None:
         for rate in {1e-2, 1e-6} & set(rows) if 1e-4 in rows else ():
             gaps = differences(rows[1e-4], rows[rate], kind="binary", seed=0, classes=[1])
             for name in ("auroc", "log_loss"):
-                value, low, high = (gaps[name][key] for key in ("value", "low", "high"))
+                value, low, high = (float(gaps[name][key] or "nan") for key in ("value", "low", "high"))
                 print(f"round {number}, 1e-4 minus {rate:g}: {name} {value:.4f} ({low:.4f} to {high:.4f})")
 
 

@@ -125,7 +125,8 @@ def _parallel(found: Searched) -> Drawing | None:
         axes.tick_params(axis="x", labelrotation=20)
         axes.set(yticks=[], ylim=(-0.08, 1.08))
         axes.grid(visible=False)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
+        handles = axes.get_legend_handles_labels()[0][::-1]  # drawn last, to lie above the others
+        axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     told = "; ".join(
         f"{row['trial']}: {', '.join(short(row[name]) for name in names)}" for _, row in rows.head(5).iterrows()
     )

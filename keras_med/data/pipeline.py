@@ -83,11 +83,16 @@ def training(
     return _read_batches(rows, read, range(epochs.start * steps, epochs.stop * steps))
 
 
-def in_order(rows: Rows, batch_size: int) -> tf.data.Dataset:
-    """Return every row once, in the table's order and unchanged; the last batch may be smaller."""
+def in_order(rows: Rows, batch_size: int, *, shared_by: int = 1) -> tf.data.Dataset:
+    """Return every row once, in the table's order and unchanged; the last batch may be smaller.
+
+    Args:
+        shared_by: devices of which each must get as many rows: the last row is repeated until that is so.
+    """
 
     def read(step: int) -> Batch:
         wanted = np.arange(step * batch_size, min((step + 1) * batch_size, len(rows)))
+        wanted = np.append(wanted, np.repeat(wanted[-1:], -len(wanted) % shared_by))
         return rows.read(wanted), rows.labels[wanted]
 
     return _read_batches(rows, read, range(-(-len(rows) // batch_size)))

@@ -53,15 +53,15 @@ def run_fit(folder: Path) -> None:
         )
         state = _begin(trained, plan, fit)
     started = time.monotonic()
-    with memory.advised(recipe.train.batch_size, replicas):
-        _train(trained, examples, plan, recipe, fit, state)
+    with memory.advised(recipe.train.batch_size, replicas), runtime.shared(machine):
+        _train(trained, examples, plan, recipe, fit, state, replicas if machine.shares else 1)
     if plan.keep == "best":
         checkpoint.restore_best(fit.checkpoint, trained, state)
     else:  # also where a stop after the last epoch left only the checkpoint, which holds the weights themselves
         averages.take(trained)
-    if recipe.train.precision != "float32":  # is for training alone
-        halved, model = model, build_model(recipe, examples, given, features)
-        model.set_weights(halved.get_weights())
+    if recipe.train.precision != "float32" or machine.shares:  # both are for training alone
+        used, model = model, build_model(recipe, examples, given, features)
+        model.set_weights(used.get_weights())
     runfolder.write_atomically(fit.best, lambda file: model.save(file))
     runfolder.write_csv(fit.predictions, _predictions(model, examples, plan, recipe, fit))
     _finish(fit, state, examples, trained, time.monotonic() - started)
@@ -123,7 +123,13 @@ def _identity(plan: FitPlan, fit: FitFolder) -> str:
 
 
 def _train(
-    trained: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder, state: State
+    trained: keras.Model,
+    examples: Examples,
+    plan: FitPlan,
+    recipe: Recipe,
+    fit: FitFolder,
+    state: State,
+    shared_by: int,
 ) -> None:
     """Train from the checkpoint's epoch on; what is finished is not done again."""
     if state.history:  # as the checkpoint has it: a stop may have come between the two
@@ -134,7 +140,8 @@ def _train(
     batch = recipe.train.batch_size
     rows = examples.rows("train")
     weights_of_classes = losses.class_weights(recipe, rows.labels)
-    watched = Watched(examples.rows(plan.validation), batch, weights_of_classes, figures_of(recipe))
+    validation = examples.rows(plan.validation)
+    watched = Watched(validation, batch, weights_of_classes, figures_of(recipe), shared_by=shared_by)
     trained.fit(
         pipeline.training(rows, batch, range(state.epoch, plan.epochs), plan.seed, changes=recipe.augment),
         initial_epoch=state.epoch,

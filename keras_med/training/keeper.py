@@ -26,20 +26,27 @@ class Watched:
     Args:
         classes: weight of each class in the loss.
         decide: turns labels and the network's output into figures that are followed beside the loss.
+        shared_by: devices that can share whole batches only.
     """
 
     def __init__(
-        self, rows: Rows, batch_size: int, classes: dict[int, float] | None = None, decide: Figures | None = None
+        self,
+        rows: Rows,
+        batch_size: int,
+        classes: dict[int, float] | None = None,
+        decide: Figures | None = None,
+        *,
+        shared_by: int = 1,
     ) -> None:
         self._rows = rows
         self._weights = losses.weights_of(rows.labels, classes)
-        self._batches = pipeline.in_order(rows, batch_size)
+        self._batches = pipeline.in_order(rows, batch_size, shared_by=shared_by)
         self._decide = decide
 
     def look(self, model: keras.Model) -> dict[str, float]:
         """Return the loss over all rows and the further figures, of the averaged weights where there are any."""
         with averages.averaged(model):
-            output = model.predict(self._batches, verbose=0)
+            output = model.predict(self._batches, verbose=0)[: len(self._rows)]
         loss = float(keras.ops.convert_to_numpy(model.loss(self._rows.labels, output, self._weights)))
         others = self._decide(self._rows.labels, output) if self._decide else {}
         return {f"validation_{name}": value for name, value in {"loss": loss, **others}.items()}

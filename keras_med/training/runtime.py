@@ -53,6 +53,11 @@ class Runtime:
         return self.devices.startswith("gpu")
 
     @property
+    def shares(self) -> bool:
+        """Whether JAX shares each batch between devices; TensorFlow does so by a strategy of its own."""
+        return self.backend == "jax" and _asked(self.devices)[1] > 1
+
+    @property
     def compiled(self) -> bool:
         """Whether XLA compiles a step: JAX needs it, and TensorFlow on a processor is 8 times slower with it."""
         return self.backend == "jax"
@@ -72,6 +77,9 @@ def environment(runtime: Runtime) -> dict[str, str]:
     }
     if _asked(runtime.devices)[0] == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    if runtime.shares:  # JAX splits a processor by nothing else; with GPUs it changes nothing
+        count = f"--xla_force_host_platform_device_count={_asked(runtime.devices)[1]}"
+        variables["XLA_FLAGS"] = " ".join(filter(None, (os.environ.get("XLA_FLAGS"), count)))
     if runtime.threads:
         variables |= {"OMP_NUM_THREADS": str(runtime.threads), "OPENBLAS_NUM_THREADS": str(runtime.threads)}
     return variables
@@ -85,11 +93,9 @@ def check(runtime: Runtime, batch_size: int, precision: str = "float32") -> None
     if count and batch_size % count:
         remedy = f"--set train.batch_size={(batch_size // count + 1) * count}"
         raise RecipeError(f"A batch of {batch_size} cannot be shared by {count} devices evenly.", remedy=remedy)
-    if runtime.backend != "tensorflow" and (count or 1) > 1:
-        remedy = "Leave --devices out, or KERAS_BACKEND=tensorflow."
-        raise RecipeError(
-            f"On {runtime.backend} a fit runs on one device; {kind}:{count} was asked for.", remedy=remedy
-        )
+    if runtime.backend == "torch" and count > 1:
+        remedy = "Leave --devices out, or KERAS_BACKEND=tensorflow or jax."
+        raise RecipeError(f"On torch a fit runs on one device; {kind}:{count} was asked for.", remedy=remedy)
 
 
 def start(runtime: Runtime, seed: int) -> None:
@@ -109,13 +115,27 @@ def start(runtime: Runtime, seed: int) -> None:
 def scope(runtime: Runtime) -> Iterator[int]:
     """Build and compile inside; yields the number of replicas, each of which takes its part of every batch."""
     names = _replicas(runtime)
-    if len(names) < 2:
-        yield 1
+    if len(names) < 2 or runtime.shares:
+        with shared(runtime):
+            yield max(1, len(names))
         return
     import tensorflow as tf
 
     with tf.distribute.MirroredStrategy(names).scope():  # one a process: a second object with another model crashes
         yield len(names)
+
+
+@contextmanager
+def shared(runtime: Runtime) -> Iterator[None]:
+    """Train inside: JAX looks at each step whether batches are shared, and whole batches alone can be."""
+    if not runtime.shares:
+        yield
+        return
+    import keras
+
+    kind, count = _asked(runtime.devices)
+    with keras.distribution.DataParallel(devices=keras.distribution.list_devices(kind)[:count]).scope():
+        yield
 
 
 @contextmanager
@@ -169,8 +189,16 @@ def _no_float16(place: str) -> RecipeError:
     return RecipeError(what, remedy="--set train.precision=bfloat16, or --devices gpu:1")
 
 
-def visible_gpus() -> int:
-    """Count the GPUs that TensorFlow sees; asking starts nothing."""
+def visible_gpus(backend: str = "tensorflow") -> int:
+    """Count the GPUs that a backend sees; asking TensorFlow starts nothing."""
+    if backend == "jax":
+        import jax
+
+        return sum(device.platform == "gpu" for device in jax.devices())
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.device_count()
     import tensorflow as tf
 
     return len(tf.config.list_physical_devices("GPU"))
@@ -212,26 +240,25 @@ def _start_tensorflow(runtime: Runtime) -> None:
 
 
 def _replicas(runtime: Runtime) -> list[str]:
-    """Return the names of the devices that share each batch."""
+    """Return the names of the devices that share each batch; JAX and torch take one unless more are named."""
     kind, count = _asked(runtime.devices)
-    if runtime.backend != "tensorflow":
-        return []
     if kind == "cpu":
         return [f"CPU:{number}" for number in range(count)]
-    import tensorflow as tf
-
-    found = len(tf.config.list_physical_devices("GPU"))
+    found = visible_gpus(runtime.backend)
     if kind == "gpu" and found < max(count, 1):
         what = f"{found} GPUs are visible; --devices {runtime.devices} asks for {max(count, 1)}."
         raise EnvironmentProblem(
             what, remedy='Type --devices cpu, or pip install "keras_med[gpu]" for the CUDA libraries.'
         )
-    return [f"GPU:{number}" for number in range(count or found)]
+    alone = runtime.backend != "tensorflow"
+    return [f"GPU:{number}" for number in range(count or (min(found, 1) if alone else found))]
 
 
 def _device_name(runtime: Runtime) -> str:
     names = _replicas(runtime)
     if names and names[0].startswith("GPU"):
+        if runtime.backend != "tensorflow":
+            return "GPU"
         import tensorflow as tf
 
         device = tf.config.list_physical_devices("GPU")[0]

@@ -96,9 +96,7 @@ def _told(measured: Any) -> dict[str, Any]:
 
 def _gpus() -> list[str]:
     """Name the GPUs that the backend sees, without starting it."""
-    if keras.backend.backend() == "tensorflow":
-        return [f"gpu:{number}" for number in range(runtime.visible_gpus())]
-    return [str(device) for device in keras.distribution.list_devices("gpu")]
+    return [f"gpu:{number}" for number in range(runtime.visible_gpus(keras.backend.backend()))]
 
 
 def _network() -> keras.Model:

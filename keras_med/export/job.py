@@ -10,8 +10,9 @@ from typing import Any
 from keras_med import runfolder
 from keras_med.errors import RunFailed
 from keras_med.export.savedmodel import publish
-
-DONE = "done.json"
+from keras_med.jobs.job import DONE, Job
+from keras_med.jobs.local import LocalRunner
+from keras_med.jobs.loop import run_jobs
 
 
 def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,6 +22,8 @@ def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[s
         folder: of the job.
         settings: model (the .keras file), parent (where versions are made), description, demo, formats and held_out.
     """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        return _forked(folder, settings)
     if not (folder / DONE).is_file():
         runfolder.write_json(folder / "settings.json", dict(settings))
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -30,6 +33,15 @@ def export_in_fresh_process(folder: Path, settings: Mapping[str, Any]) -> dict[s
         if code:
             last = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()[-4:]
             raise RunFailed("The export failed: " + " ".join(last), where=str(folder / "log.txt"))
+    return runfolder.read_json(folder / DONE)
+
+
+def _forked(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Export in a process of the fork server, which has loaded TensorFlow and computed nothing."""
+    job = Job(folder, "keras_med.export.job:run_export")
+    if not job.done:
+        runfolder.write_json(folder / "settings.json", dict(settings))
+    run_jobs([job], runner=LocalRunner())
     return runfolder.read_json(folder / DONE)
 
 

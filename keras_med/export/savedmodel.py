@@ -15,14 +15,14 @@ from keras_med.errors import RunFailed
 from keras_med.export import encoded, golden, int8, litert, manifest, onnx
 from keras_med.export.network import before_last_activation, load_network
 from keras_med.export.quiet import tensorflow
-from keras_med.export.verify import verify_in_fresh_process
+from keras_med.export.verify import verified_in_fresh_process
 
 if TYPE_CHECKING:
     import keras
 
 Format = Literal["onnx", "litert", "litert_int8"]  # beside the SavedModel
 SEED = 20
-_POOL = 2  # images tried for each golden one that is kept
+_POOLS = (1.25, 2.0)  # images tried for each golden one that is kept; the second where the first say too little
 _BATCH_VALUES = 2**23  # values in one batch while the golden images are chosen
 _DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
 
@@ -43,9 +43,9 @@ def publish(
     Args:
         held_out: pictures on which the change by 8-bit weights is measured, as `int8.change` reads them.
     """
-    with _temporary(parent) as folder:
+    with _temporary(parent) as folder, verified_in_fresh_process(folder) as verified:
         _write(model_file, folder, {**description, "demo": demo}, formats, held_out)
-        verify_in_fresh_process(folder)
+        verified()
         _sync(folder)
         return _claim_version(folder, parent)
 
@@ -65,28 +65,17 @@ def _write(
     held_out: Path | None = None,
 ) -> None:
     tf = tensorflow()
-    import keras
-
     if tf.config.list_physical_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")  # the recorded answers are a processor's in float32, not TF32's
     network = load_network(model_file)
     shape = _input_shape(network, model_file)
     logits = before_last_activation(network)
     answers = _golden(network, logits, shape, description)
-    pixels = [tf.TensorSpec((None, *shape), tf.float32, name="pixels")]
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    # training=False said here: Keras itself exports some networks in training mode (keras PR#23166)
-    serve = archive.add_endpoint("serve", lambda pixels: network(pixels, training=False), pixels)
-    if logits is not None:
-        archive.track(logits)
-        archive.add_endpoint("logits", lambda pixels: logits(pixels, training=False), pixels)
-    measured = {encoded.ENCODED: _add_encoded(archive, serve, description)}
+    models = {"serve": network} | ({"logits": logits} if logits is not None else {})
+    endpoints = {name: _endpoint(model, shape) for name, model in models.items()}
+    measured = {encoded.ENCODED: _add_encoded(endpoints, description)}
     with _disk_full_told(folder):
-        # the gradients of every operation, which nobody asks of an export, take a third of the time to trace
-        archive.write_out(
-            str(folder), options=tf.saved_model.SaveOptions(experimental_custom_gradients=False), verbose=False
-        )
+        _save(endpoints, [variable for model in models.values() for variable in model.variables], folder)
         if "onnx" in formats:
             onnx.write(folder, folder / manifest.ONNX_FILE, shape)
         if "litert" in formats:
@@ -94,13 +83,41 @@ def _write(
         if "litert_int8" in formats:
             file = folder / manifest.LITERT_INT8_FILE
             litert.write(folder, file, shape, int8=True)
-            exact, rounded = lambda pixels: np.asarray(serve(tf.constant(pixels))), litert.answers(file)["serve"]
-            measured["int8"] = int8.change(exact, rounded, answers, held_out)
+            measured["int8"] = int8.change(
+                lambda pixels: np.asarray(endpoints["serve"](tf.constant(pixels))),
+                litert.answers(file)["serve"],
+                answers,
+                held_out,
+            )
         shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
         manifest.write(folder, {"demo": False, **description, "golden": answers, **measured})
 
 
-def _add_encoded(archive: Any, serve: Any, description: Mapping[str, Any]) -> dict[str, Any]:
+def _endpoint(model: "keras.Model", shape: tuple[int, ...]) -> Any:
+    """Return a network as a function of pixels, traced once."""
+    tf = tensorflow()
+
+    def answer(pixels: Any) -> Any:
+        return model(pixels, training=False)  # said here: Keras exports some networks in training mode (keras PR#23166)
+
+    return tf.function(answer, input_signature=[tf.TensorSpec((None, *shape), name="pixels")], autograph=False)
+
+
+def _save(endpoints: Mapping[str, Any], variables: Sequence[Any], folder: Path) -> None:
+    """Write the SavedModel. Keras' own archive walks through every layer and traces each function anew to do so."""
+    tf = tensorflow()
+    held = tf.Module()
+    held.weights = list({id(variable): variable.value for variable in variables}.values())
+    for name, endpoint in endpoints.items():
+        setattr(held, name, endpoint)
+    signatures = {name: endpoint.get_concrete_function() for name, endpoint in endpoints.items()}
+    signatures["serving_default"] = signatures["serve"]  # what TensorFlow Serving calls
+    # the gradients of every operation, which nobody asks of an export, take a third of the time to trace
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(held, str(folder), signatures=signatures, options=options)
+
+
+def _add_encoded(endpoints: dict[str, Any], description: Mapping[str, Any]) -> dict[str, Any]:
     """Let the SavedModel take PNG and JPEG bytes too, and say how exactly it prepares them, or why it cannot."""
     tf = tensorflow()
     image = manifest.image_of(description)
@@ -108,9 +125,13 @@ def _add_encoded(archive: Any, serve: Any, description: Mapping[str, Any]) -> di
     if image is None or reason:
         return {"left_out": reason}
     content = [tf.TensorSpec((None,), tf.string, name="image_bytes")]  # TensorFlow Serving decodes base64 for *_bytes
-    prepare = archive.add_endpoint(encoded.PREPARED, encoded.preparation(image), content)
-    answer = archive.add_endpoint(encoded.ENCODED, lambda image_bytes: serve(prepare(image_bytes)), content)
-    endpoints = {"serve": serve, encoded.PREPARED: prepare, encoded.ENCODED: answer}
+    prepare = tf.function(encoded.preparation(image), input_signature=content, autograph=False)
+
+    def answer(image_bytes: Any) -> Any:
+        return endpoints["serve"](prepare(image_bytes))
+
+    endpoints[encoded.PREPARED] = prepare
+    endpoints[encoded.ENCODED] = tf.function(answer, input_signature=content, autograph=False)
     return encoded.measure(endpoints, image).to_json()
 
 
@@ -132,15 +153,16 @@ def _golden(
     network: "keras.Model", logits: "keras.Model | None", shape: tuple[int, ...], description: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Choose the golden images and record what the reloaded network answers to them."""
-    count = golden.count_for(shape)
-    pool = golden.images(SEED, range(_POOL * count), shape)
-    outputs = _predicted(logits or network, pool)
-    if not np.isfinite(outputs).all():
-        raise RunFailed("The network answers with numbers that are not finite.", remedy="It must be trained again.")
-    needed = _needed_span(network, logits, description)
-    unsteadiness = golden.share_of_tolerance(outputs, _predicted(logits or network, golden.trembling(pool))).max(axis=1)
-    chosen = golden.choose(outputs, unsteadiness, count)
-    reached = golden.span(outputs[chosen])
+    count, needed, asked = golden.count_for(shape), _needed_span(network, logits, description), logits or network
+    tried: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for share in _POOLS:
+        have = sum(len(images) for images, _, _ in tried)
+        tried.append(_tried(asked, range(have, int(share * count)), shape))
+        pool, outputs, unsteadiness = (np.concatenate(parts) for parts in zip(*tried, strict=True))
+        chosen = golden.choose(outputs, unsteadiness, count)
+        reached, steady = golden.span(outputs[chosen]), (unsteadiness <= golden.STEADY).sum()
+        if reached >= needed and steady >= count:
+            break
     return {
         "seed": SEED,
         "indices": chosen,
@@ -155,6 +177,18 @@ def _golden(
         "weak": reached < needed,
         "unsteady": int((unsteadiness > golden.STEADY).sum()),
     }
+
+
+def _tried(
+    network: "keras.Model", indices: Sequence[int], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return golden images, what the network answers to them, and how unsteady each answer is."""
+    pool = golden.images(SEED, indices, shape)
+    outputs = _predicted(network, pool)
+    if not np.isfinite(outputs).all():
+        raise RunFailed("The network answers with numbers that are not finite.", remedy="It must be trained again.")
+    trembled = golden.share_of_tolerance(outputs, _predicted(network, golden.trembling(pool)))
+    return pool, outputs, trembled.max(axis=1)
 
 
 def _predicted(network: "keras.Model", images: np.ndarray) -> np.ndarray:

@@ -6,7 +6,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,16 +137,30 @@ def verify(folder: Path) -> VerifyResult:
     )
 
 
-def verify_in_fresh_process(folder: Path) -> VerifyResult:
-    """Verify in a process that shares nothing with the exporting one and uses no GPU."""
+@contextmanager
+def verified_in_fresh_process(folder: Path) -> Iterator[Callable[[], VerifyResult]]:
+    """Start a process that shares nothing with this one and uses no GPU; what is yielded lets it verify.
+
+    It loads TensorFlow while this one writes the export.
+    """
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_source()), os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "keras_med.verify", str(folder.resolve()), "--json"]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode == 0:
-        return VerifyResult.from_json(ended.stdout)
-    told = [line for line in ended.stderr.splitlines() if line.strip() and not _NATIVE.match(line)]
-    reason = "\n".join(told[:4]) or f"The process that verifies ended with {ended.returncode}."
+    command = [sys.executable, "-m", "keras_med.verify", str(folder.resolve()), "--json", "--when-told"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        try:
+            yield lambda: _verified(process)
+        finally:
+            process.kill()
+
+
+def _verified(process: "subprocess.Popen[str]") -> VerifyResult:
+    """Tell the process that the export is written, and return what it found."""
+    result, errors = process.communicate("now\n")
+    if process.returncode == 0:
+        return VerifyResult.from_json(result)
+    told = [line for line in errors.splitlines() if line.strip() and not _NATIVE.match(line)]
+    reason = "\n".join(told[:4]) or f"The process that verifies ended with {process.returncode}."
     raise RunFailed(f"The export failed its check. {reason}")
 
 

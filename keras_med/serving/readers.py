@@ -3,18 +3,16 @@
 import multiprocessing
 import queue
 import threading
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
 
-from keras_med.data.memory import MemoryFile, MemoryFolder
 from keras_med.data.pixels import unpack
-from keras_med.data.shards import CRASHED
+from keras_med.data.shards import CRASHED, image_settings
 from keras_med.jobs.local import start_method
 from keras_med.recipe.words import Image
 from keras_med.serving import reader
@@ -46,7 +44,7 @@ class Readers:
     """A few processes that read; safe to be called from many threads."""
 
     def __init__(self, image: Image, *, count: int, seconds: float = 60.0) -> None:
-        self._image = {name: value for name, value in asdict(image).items() if name in ("size", "values", "channels")}
+        self._image = image_settings(image)
         self._seconds = seconds
         self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
         self._all: set[_Process] = set()
@@ -105,11 +103,8 @@ class _Process:
         theirs.close()  # or its end would not be seen
 
     def ask(self, unit: Unit, view: bool, seconds: float) -> tuple[dict[str, Any], list[bytes]]:
-        files: Sequence[MemoryFile]
-        folder = isinstance(unit.source, MemoryFolder)
-        files = unit.source.files if isinstance(unit.source, MemoryFolder) else [unit.source]  # type: ignore[list-item]
-        asked = {"names": [file.name for file in files], "folder": folder, "rows": list(unit.rows), "view": view}
-        reader.send(self._connection, asked, [file.content for file in files])
+        asked = {"names": [file.name for file in unit.files], "folder": unit.folder, "rows": unit.rows, "view": view}
+        reader.send(self._connection, asked, [file.content for file in unit.files])
         if not self._connection.poll(seconds):
             raise TimeoutError
         return reader.receive(self._connection)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_med.data.dicom_headers import read_header
-from keras_med.data.memory import MemoryFile, MemoryFolder, Source
+from keras_med.data.memory import MemoryFile
 from keras_med.data.stacks import open_stack
 from keras_med.errors import DataError
 from keras_med.inference.inputs import is_stack
@@ -18,11 +18,13 @@ class Unit:
     """What is read together: a file, some rows of a stack, or the slices of one series.
 
     parts: the places of its files in the request.
+    folder: its files are one series.
     reason: why it cannot be read.
     """
 
-    source: Source
+    files: tuple[MemoryFile, ...]
     parts: tuple[int, ...]
+    folder: bool = False
     rows: tuple[int | None, ...] = (None,)
     reason: str = ""
 
@@ -42,23 +44,23 @@ def units(files: Sequence[MemoryFile], dimensions: int) -> list[Unit]:
         elif named not in together:
             together.add(named)
             parts = tuple(one for one, name in series.items() if name == named)
-            found.append(Unit(_folder([files[one] for one in parts]), parts))
+            found.append(Unit(_named([files[one] for one in parts]), parts, folder=True))
     return found
 
 
 def _alone(file: MemoryFile, place: int, dimensions: int) -> Unit:
     if not file.name.lower().endswith(".npy"):
-        return Unit(file, (place,))
+        return Unit((file,), (place,))
     try:
         shape = open_stack(file).shape
     except DataError:
-        return Unit(file, (place,))  # reading it gives the reason
+        return Unit((file,), (place,))  # reading it gives the reason
     if not is_stack(shape, dimensions):
-        return Unit(file, (place,))
+        return Unit((file,), (place,))
     if shape[0] > MOST_PICTURES:
         why = f"This stack has {shape[0]:,} pictures; {MOST_PICTURES} are answered at once. Use keras_med.predict."
-        return Unit(file, (place,), reason=why)
-    return Unit(file, (place,), rows=tuple(range(shape[0])))
+        return Unit((file,), (place,), reason=why)
+    return Unit((file,), (place,), rows=tuple(range(shape[0])))
 
 
 def _series(files: Sequence[MemoryFile]) -> dict[int, str]:
@@ -77,9 +79,8 @@ def _series(files: Sequence[MemoryFile]) -> dict[int, str]:
     return {place: name for place, name in named.items() if slices[name] > 1}
 
 
-def _folder(files: Sequence[MemoryFile]) -> MemoryFolder:
+def _named(files: Sequence[MemoryFile]) -> tuple[MemoryFile, ...]:
     """Give files of one name, as of several folders, names of their own."""
-    names = [file.name for file in files]
-    if len(set(names)) == len(names):
-        return MemoryFolder(tuple(files))
-    return MemoryFolder(tuple(MemoryFile(f"{place:04d}-{file.name}", file.content) for place, file in enumerate(files)))
+    if len({file.name for file in files}) == len(files):
+        return tuple(files)
+    return tuple(MemoryFile(f"{place:04d}-{file.name}", file.content) for place, file in enumerate(files))

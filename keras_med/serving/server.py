@@ -5,7 +5,7 @@ import signal
 import socket
 from importlib.util import find_spec
 
-from keras_med.errors import EnvironmentProblem
+from keras_med.errors import EnvironmentProblem, RecipeError
 
 HOST = "127.0.0.1"
 NEEDED = ("fastapi", "uvicorn", "python_multipart")
@@ -22,6 +22,8 @@ def check_packages() -> None:
 
 def listening(port: int) -> socket.socket:
     """Take the port before anything is loaded; 0 takes a free one."""
+    if not 0 <= port <= 65535:
+        raise RecipeError(f"There is no port {port}.", remedy="Ports are numbered from 0 (a free one) to 65535.")
     try:
         return socket.create_server((HOST, port), backlog=128)
     except OSError as error:

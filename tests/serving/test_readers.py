@@ -24,7 +24,7 @@ def readers() -> Iterator[Readers]:
 
 
 def test_a_reader_that_dies_or_hangs_is_replaced(readers: Readers, samples: Any) -> None:
-    good = Unit(MemoryFile("a.dcm", samples.ct(40)), (0,))
+    good = Unit((MemoryFile("a.dcm", samples.ct(40)),), (0,))
     ((read,), _) = readers.read(good)
     assert read.pixels is not None
     assert read.pixels == pytest.approx(np.full((4, 4, 1), 127.5), abs=0.01)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from keras_med.errors import DataError, EnvironmentProblem
+from keras_med.errors import DataError, EnvironmentProblem, RecipeError
 from keras_med.export import manifest
 from keras_med.inference.load import load_model
 from keras_med.inference.predict import predict
@@ -80,6 +80,11 @@ def test_a_package_that_is_absent_is_told_with_its_line(monkeypatch: pytest.Monk
     with pytest.raises(EnvironmentProblem, match=r"^Serving needs python-multipart\.") as told:
         server.check_packages()
     assert told.value.remedy == 'pip install "keras_med[serve]"'
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    with pytest.raises(RecipeError, match="There is no port 70000"):
+        server.listening(70000)
 
 
 def test_a_port_is_taken_on_this_machine_alone() -> None:

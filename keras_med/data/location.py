@@ -17,6 +17,7 @@ from keras_med.recipe.words import Data
 PHANTOMS = {
     "spr_age": "keras_med.phantoms.chest_xray:spr_age",
     "chest_folders": "keras_med.phantoms.chest_xray:chest_folders",
+    "few_chest_folders": "keras_med.phantoms.chest_xray:few_chest_folders",
     "rsna": "keras_med.phantoms.head_ct:rsna",
     "brain_tumor": "keras_med.phantoms.brain_mr:brain_tumor",
     "oai": "keras_med.phantoms.knee_mr:oai",

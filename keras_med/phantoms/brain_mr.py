@@ -18,11 +18,13 @@ from keras_med.phantoms.textures import match_levels, random_levels, white_noise
 SHAPE = (240, 240)
 _JPEG_BYTES = (26_000.0, 1_200.0)  # mean and deviation of the file size aimed at
 
+_RADIUS = (0.36, 0.44)  # of a tumour, as a share of the head's half width; larger ones would all hold its middle
+
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-def brain_tumor(folder: Path, *, seed: int, heads: int = 50, slices: int = 8) -> None:
+def brain_tumor(folder: Path, *, seed: int, heads: int = 200, slices: int = 2) -> None:
     """Write `Brain Tumor.csv` and `Brain Tumor/Brain Tumor/Image1.jpg` and so on, `slices` pictures a head."""
     rng = np.random.default_rng([seed, 0])
     rows: list[dict[str, object]] = []
@@ -30,7 +32,7 @@ def brain_tumor(folder: Path, *, seed: int, heads: int = 50, slices: int = 8) ->
         images = root / "Brain Tumor" / "Brain Tumor"
         images.mkdir(parents=True)
         for _ in range(heads):
-            head, site, radius = random_head(rng), int(rng.integers(2**31)), rng.uniform(0.32, 0.44)
+            head, site, radius = random_head(rng), int(rng.integers(2**31)), rng.uniform(*_RADIUS)
             ill = rng.random() < 0.52
             clear = rng.integers(0, slices, size=slices // 6)
             for place in range(slices):

@@ -64,7 +64,7 @@ class _Slice:
     shape: tuple[int, int]
 
 
-def rsna(folder: Path, *, seed: int, patients: int = 150, slices: int = 6, side: int = 128) -> None:
+def rsna(folder: Path, *, seed: int, patients: int = 140, slices: int = 4, side: int = 128) -> None:
     """Write `stage_2_train.csv` and `stage_2_train_images`, `slices` slices a study and one or two studies a patient.
 
     One file's pixels are cut short, another is noise in its lower third, and four images are labelled twice.

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_med import runfolder
 from keras_med.data.identifiers import label_text
+from keras_med.errors import RecipeError
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
 from keras_med.training import losses, network, runtime, speed
@@ -112,12 +113,21 @@ def examine(
     if backbones:
         found.add(_range(sample.images, backbones[0]))
     output = keras.ops.convert_to_numpy(trained.predict_on_batch(sample.inputs))
+    _check_numbers(output)
     found.add(_first_loss(found, trained, sample, output, recipe, scale))
     if found.add(_constant(output, scale)):
         return
     learned, idle = _overfitted(trained, _varied(sample))
     if not found.add(_gradients(idle)):
         found.add(_learned(learned))
+
+
+def _check_numbers(output: np.ndarray) -> None:
+    """Refuse a network that answers with NaN or infinity: no training mends it."""
+    if bad := int((~np.isfinite(output)).any(axis=1).sum()):
+        what = f"Before any training its output is NaN or infinite for {bad} of {len(output)} training images."
+        remedy = "Look for a division by zero, a logarithm or root of what may be negative, or broken weights."
+        raise RecipeError(what, where="network()", remedy=remedy)
 
 
 def _range(images: np.ndarray, backbone: str) -> Check | None:

@@ -170,6 +170,16 @@ def test_the_search_fits_the_end_of_a_recipe(tmp_path: Path) -> None:
     assert (len(list(combinations(recipe.search))), recipe.search.folds) == (6, 3)
 
 
+def test_a_backbone_of_kerashub_fits_the_end_of_a_recipe(command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("keras_hub", reason="an extra")
+    (end,) = [block for block in blocks("python") if "keras_hub" in block]
+    (tmp_path / "my.py").write_text(f"{blocks('python')[0]}\n\n{end}")
+    pictures(tmp_path / "data")
+    told = command("run", "my.py", "--data", "data", "--set", "image.size=32,32", "--smoke")
+    assert told.returncode == 0, told.stderr
+    assert "exported and verified in a fresh process" in told.stderr
+
+
 def test_a_starter_recipe_for_a_folder_runs(command: Command, tmp_path: Path) -> None:
     pictures(tmp_path / "scans")
     told = command("audit", "scans", "--write", "my.py")

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from keras_med import Binary, Classes, Data, Holdout, Image, Model, Recipe, Regression
+from keras_med.errors import RecipeError
 from keras_med.training import examination, losses, network
 from keras_med.training.examination import Found, Sample
 from keras_med.training.network import LabelScale
@@ -103,6 +104,14 @@ def test_a_sound_network_raises_no_check(recipe: Recipe) -> None:
 def test_a_planted_fault_is_told_by_its_own_check_alone(recipe: Recipe, fault: str) -> None:
     found = examined(recipe, backbones=("resnet50",))
     assert names(found) == [fault]
+
+
+def test_a_network_whose_answers_are_no_numbers_is_refused() -> None:
+    def roots(image: Any) -> Any:
+        return keras.ops.sqrt(keras.layers.Dense(1, kernel_initializer="ones")(plain(image)) - 1e6)
+
+    with pytest.raises(RecipeError, match="NaN or infinite for 32 of 32 training images"):
+        examined(replace(RECIPE, model=Model(roots)))
 
 
 def test_an_unreached_layer_is_named() -> None:

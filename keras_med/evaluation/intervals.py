@@ -111,8 +111,8 @@ def interval(
         return wilson(value, effective_size(value, jackknife, counts))
     if len(defined) < 0.9 * len(replicates) or not np.isfinite(jackknife).all():
         return Interval(reason=OFTEN_UNDEFINED)
-    if scale == "share" and value in (0.0, 1.0):
-        return wilson(value, resting)
+    if scale == "share" and min(value, 1 - value) < 1e-12:  # a sum of many parts may miss 1 by a digit
+        return wilson(round(value), resting)
     if np.ptp(defined) <= 1e-12 * max(1.0, abs(value)):
         return Interval(reason=NO_SPREAD)
     if scale == "share":

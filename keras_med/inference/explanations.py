@@ -100,7 +100,7 @@ def _explained(
         if len(others) < COMPARED:
             other = explainers[output][1].heat(picture)[0]
             others.append(other if place is None else other[:, :, place])
-        if len(agreed) < (COMPARED if place is None else 1):
+        if np.ptp(heat) > 0 and len(agreed) < (COMPARED if place is None else 1):  # an empty map ranks nothing
             agreed.append(agreement(explainers[output][0], picture[0], heat))
     return np.stack(planes), slices, np.stack(others), agreed
 

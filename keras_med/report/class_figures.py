@@ -11,7 +11,7 @@ from keras_med.report.contents import Contents
 from keras_med.report.figures import ACCENT, INK, MUTED, SERIES, Drawing, canvas, finish
 from keras_med.report.operating import calibrated, calibration_of
 from keras_med.report.scored import Floats, Scored
-from keras_med.report.wording import Entry, count, interval, number, percent, split_name
+from keras_med.report.wording import Entry, count, finite, interval, number, percent, split_name
 
 RESAMPLES = 200
 AXIS = np.linspace(0, 1, 101)
@@ -86,7 +86,7 @@ def roc(found: Scored, contents: Contents, entries: dict[str, Entry]) -> Drawing
             axes.plot(x, y, color=ACCENT)
         axes.set(xlabel="1 \u2212 specificity", ylabel="Sensitivity", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set_box_aspect(0.8)
-        _corner(axes, f"AUROC {number(entry.get('value'))}\n95 % {interval(entry)}", "lower right")
+        _corner(axes, f"AUROC {number(entry.get('value'))}\n{_span(entry)}", "lower right")
     caption = "ROC curve" + (" with its 95 % band over patients." if band is not None else ".")
     return finish(
         figure,
@@ -114,7 +114,7 @@ def precision_recall(found: Scored, contents: Contents, entries: dict[str, Entry
             axes.plot(recall, precision, color=ACCENT, drawstyle="steps-pre")
         axes.set(xlabel="Sensitivity", ylabel="Precision (PPV)", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set_box_aspect(0.8)
-        _corner(axes, f"average precision {number(entry.get('value'))}\n95 % {interval(entry)}", "lower left")
+        _corner(axes, f"average precision {number(entry.get('value'))}\n{_span(entry)}", "lower left")
     return finish(
         figure,
         "precision_recall",
@@ -259,6 +259,10 @@ def _bands(found: Scored, contents: Contents) -> tuple[Floats | None, Floats | N
 def _band(axes, band: Floats | None) -> None:  # type: ignore[no-untyped-def]  # matplotlib has no types here
     if band is not None:
         axes.fill_between(band[0], band[1], band[2], color=ACCENT, alpha=0.16, linewidth=0)
+
+
+def _span(entry: Entry) -> str:
+    return f"95 % {interval(entry)}" if finite(entry.get("low")) else "no interval"
 
 
 def _corner(axes, text: str, where: str) -> None:  # type: ignore[no-untyped-def]

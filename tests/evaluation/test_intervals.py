@@ -142,6 +142,8 @@ def test_a_share_of_all_or_none_has_wilsons_width():
     assert (every.low, every.high) == pytest.approx((1 / (1 + stats.norm.ppf(0.975) ** 2 / 30), 1))
     area = interval(1.0, np.ones(9), np.ones(30), patients=30, smaller=12, scale="share")
     assert area.low == pytest.approx(1 / (1 + stats.norm.ppf(0.975) ** 2 / 12))
+    nearly = interval(1 - 1e-16, np.ones(9), np.ones(30), patients=30, smaller=12, scale="share")
+    assert (nearly.low, nearly.high) == (area.low, area.high)
 
 
 def test_slices_do_not_count_as_patients_where_counts_are_tiny():

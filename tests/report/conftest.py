@@ -1,7 +1,7 @@
 """Run folders as a run leaves them, made of simulated predictions with known answers."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 
 RUN = "20261120T221530Z-a1b2"
-CHROMIUM = Path("/usr/bin/chromium")
 CLASSES = ("covid", "normal", "virus")
 TARGETS: dict[str, dict[str, Any]] = {
     "regression": {"kind": "regression", "unit": "years", "classes": []},
@@ -43,18 +42,6 @@ def report_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., RunFold
         return made[key]
 
     return give
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Give a headless chromium; skip where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is not installed: apt install chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def build(

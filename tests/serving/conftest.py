@@ -21,7 +21,6 @@ from keras_med.jobs.local import warm_up
 from keras_med.serving.app import application
 from keras_med.serving.service import Service
 
-CHROMIUM = Path("/usr/bin/chromium")
 LARGEST = 4 * 2**20
 
 
@@ -142,15 +141,3 @@ def flat_url(flat_service: Service) -> Iterator[str]:
 def deep_url(deep_service: Service) -> Iterator[str]:
     with listening(deep_service) as url:
         yield url
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    """Give a headless chromium; skip where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM.is_file():
-        pytest.skip(f"{CHROMIUM} is not installed: apt install chromium")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield opened
-        opened.close()

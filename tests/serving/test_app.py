@@ -6,6 +6,7 @@ import gzip
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,10 +36,14 @@ class Client:
         self._url = url
 
     def get(self, path: str, **given: Any) -> httpx.Response:
-        return asyncio.run(self._ask("GET", path, given))
+        return self._run("GET", path, given)
 
     def post(self, path: str, **given: Any) -> httpx.Response:
-        return asyncio.run(self._ask("POST", path, given))
+        return self._run("POST", path, given)
+
+    def _run(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
+        with ThreadPoolExecutor(1) as thread:  # the browser of other tests has its own loop in this one
+            return thread.submit(asyncio.run, self._ask(method, path, given)).result()
 
     async def _ask(self, method: str, path: str, given: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self._app)

@@ -12,7 +12,6 @@ def command(arguments: argparse.Namespace) -> int:
     """Predict, and tell where the table is."""
     from keras_med.data.location import default_cache
     from keras_med.inference import submitting
-    from keras_med.inference.heat_files import HeatFiles
     from keras_med.inference.load import find_model, load_model
     from keras_med.inference.predict import predict
     from keras_med.jobs.local import warm_up
@@ -23,7 +22,11 @@ def command(arguments: argparse.Namespace) -> int:
     folder = find_model(arguments.model)
     warm_up(["keras_med.data.shards"], {})
     model = load_model(folder, trust=arguments.trust)
-    heat = HeatFiles(arguments.explain, model, trust=arguments.trust) if arguments.explain else None
+    heat = None
+    if arguments.explain:
+        from keras_med.inference.heat_files import HeatFiles  # imports Keras, which must follow a quiet TensorFlow
+
+        heat = HeatFiles(arguments.explain, model, trust=arguments.trust)
     cache = (arguments.cache or default_cache()).absolute()
     made = predict(model, arguments.files, arguments.out, cache, heat=heat)
     if sample is not None:

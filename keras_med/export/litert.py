@@ -44,6 +44,7 @@ def answers(file: Path) -> dict[str, Answer]:
         raise EnvironmentProblem(f"{file.name} needs ai-edge-litert, which is not installed.", remedy=INSTALL) from None
     with stderr_dropped():  # it announces its delegate
         interpreter = Interpreter(str(file))
+        interpreter.allocate_tensors()
         runner = interpreter.get_signature_runner()
 
     def answer(name: str) -> Answer:

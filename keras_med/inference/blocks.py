@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,14 @@ from keras_med.data.pixels import read_input
 from keras_med.data.prepare import prepare
 from keras_med.inference.answering import BATCH, Answering
 from keras_med.inference.columns import Columns
-from keras_med.inference.heat_files import COLUMN, HeatFiles
 from keras_med.inference.inputs import Input
 from keras_med.inference.range import modality
 from keras_med.recipe.words import Image
 
+if TYPE_CHECKING:
+    from keras_med.inference.heat_files import HeatFiles  # which imports Keras
+
+HEAT = "heat"
 BLOCK = 256  # pictures a process reads before the network sees them: what an interruption costs, and memory
 
 
@@ -30,12 +34,12 @@ class Blocks:
     answering: Answering
     columns: Columns
     image: Image
-    heat: HeatFiles | None = None
+    heat: "HeatFiles | None" = None
 
     @property
     def names(self) -> list[str]:
         """Name the columns of predictions.csv."""
-        return ["path", "row", *self.columns.names, *([COLUMN] if self.heat else []), "reason"]
+        return ["path", "row", *self.columns.names, *([HEAT] if self.heat else []), "reason"]
 
     @property
     def size(self) -> int:

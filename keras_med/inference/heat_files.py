@@ -12,7 +12,6 @@ from keras_med.inference.explain import Explainer
 from keras_med.inference.load import LoadedModel, load_keras
 from keras_med.inference.overlay import heated, scale_of
 
-COLUMN = "heat"
 _SCALE = "scale.json"
 
 

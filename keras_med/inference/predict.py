@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_med.data.prepare import size_and_change
 from keras_med.errors import DataError, RecipeError
@@ -13,13 +13,15 @@ from keras_med.export import manifest
 from keras_med.inference.answering import Answering
 from keras_med.inference.blocks import Blocks
 from keras_med.inference.columns import columns_of
-from keras_med.inference.heat_files import HeatFiles
 from keras_med.inference.inputs import Input, listed
 from keras_med.inference.load import LoadedModel
 from keras_med.inference.partial import Partial
 from keras_med.recipe.words import Image
 from keras_med.runfolder import FORMAT
 from keras_med.terminal import Counter, say
+
+if TYPE_CHECKING:
+    from keras_med.inference.heat_files import HeatFiles  # which imports Keras
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Predicted:
 
 
 def predict(
-    model: LoadedModel, named: Sequence[str], out: Path, cache: Path, *, heat: HeatFiles | None = None
+    model: LoadedModel, named: Sequence[str], out: Path, cache: Path, *, heat: "HeatFiles | None" = None
 ) -> Predicted:
     """Predict everything that is named; an interrupted call goes on where it stopped when it is made again.
 
@@ -109,7 +111,7 @@ def _check_out(out: Path, named: Sequence[str]) -> None:
         raise RecipeError("--out would overwrite what is to be predicted.", where=str(out), remedy="Name another file.")
 
 
-def _identity(model: LoadedModel, inputs: Sequence[Input], heat: HeatFiles | None) -> str:
+def _identity(model: LoadedModel, inputs: Sequence[Input], heat: "HeatFiles | None") -> str:
     """Hash the model's files, where heat goes, and each input's path, row, size and time of change."""
     drawn = str(heat.folder) if heat else ""
     digest = hashlib.sha256(repr((sorted(manifest.hashes(model.folder).items()), drawn)).encode())

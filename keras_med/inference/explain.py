@@ -16,7 +16,8 @@ from scipy import ndimage
 from keras_med.errors import DataError
 from keras_med.export.network import before_last_activation
 from keras_med.export.quiet import tensorflow
-from keras_med.models.graph import Step, steps
+from keras_med.models.graph import Step
+from keras_med.models.mirroring import own_side
 
 if TYPE_CHECKING:
     import keras
@@ -37,10 +38,19 @@ class Explainer:
             raise DataError(f"The network has no output {target}; it has {scores.outputs[0].shape[-1]}.")
         self._place, self._grid = last_map(network)
         self._both = keras.Model(network.inputs, [self._place, scores.outputs[0]])
+        self._mirrored = own_side(network)[1]
         self._target, self._signed = target, signed
 
     def heat(self, images: np.ndarray) -> np.ndarray:
         """Return the heat of prepared images (0-255, channels last), in their size and without channels."""
+        heat = self._evidence(images)
+        if self._mirrored:  # what the same layers found in the mirror image, turned back
+            heat = heat + self._evidence(images[:, :, ::-1])[:, :, ::-1]
+        kept = np.maximum(heat, 0) if self._signed else np.abs(heat)
+        return _enlarged(kept, images.shape[1:-1])
+
+    def _evidence(self, images: np.ndarray) -> np.ndarray:
+        """Return gradients times features, on the grid of the features."""
         tf = tensorflow()
         given = tf.convert_to_tensor(np.asarray(images, np.float32))
         with tf.GradientTape() as tape:
@@ -49,9 +59,7 @@ class Explainer:
             features, scores = self._both([given], training=False)
             score = tf.reduce_sum(scores[:, self._target])
         gradients = tape.gradient(score, features)
-        small = tf.reduce_sum(tf.cast(gradients * features, tf.float32), axis=-1).numpy()
-        kept = np.maximum(small, 0) if self._signed else np.abs(small)
-        return _enlarged(self._on_grid(kept), images.shape[1:-1])
+        return self._on_grid(tf.reduce_sum(tf.cast(gradients * features, tf.float32), axis=-1).numpy())
 
     def occlusion(self, image: np.ndarray, *, side: int, batch: int = 32) -> np.ndarray:
         """Return by how much the score falls when a block of `side` pixels is filled with the image's mean.
@@ -94,7 +102,7 @@ def last_map(network: "keras.Model") -> tuple["keras.KerasTensor", tuple[int, ..
     the gradients of all others are zero.
     """
     axes = len(network.inputs[0].shape)
-    planned = steps(network)
+    planned = own_side(network)[0]
     maps = [step for step in _before_tokens(planned) if len(step.results) == 1 and _is_map(step.results[0].shape, axes)]
     if not maps:
         raise DataError(

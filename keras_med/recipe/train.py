@@ -33,6 +33,7 @@ class Train:
     fine_tune_rate: initial learning rate of the second stage
     precision: of training steps; half the width needs its hardware; what is predicted and exported is float32
     threads: most CPU threads; none uses every core
+    mirrored: average the features of each image and of its mirror image, in training, scores and the export alike
     views: changed views of each training image whose frozen features are kept; none changes the images in each epoch
     tensorboard: write event files of every fit, for tensorboard --logdir
     engine: what computes frozen features; auto is the fastest here that gives TensorFlow's numbers
@@ -62,6 +63,7 @@ class Train:
     fine_tune_rate: Positive = 1e-5
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     threads: Count | None = None
+    mirrored: bool = False
     views: Annotated[int, Within(1, 1000)] | None = None
     tensorboard: bool = False
     engine: Literal["auto", "tensorflow", "onnxruntime", "openvino"] = "auto"

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_med.errors import RecipeError
 from keras_med.models import graph
+from keras_med.models.mirroring import both_ways
 from keras_med.recipe.words import Binary, Classes, Recipe, Regression
 from keras_med.training import schedules
 
@@ -27,6 +28,8 @@ def build(recipe: Recipe, scale: LabelScale) -> keras.Model:
     image = keras.Input(recipe.image.shape, name="image", dtype="float32")
     features = recipe.model.network(image, **recipe.model.settings)
     _check_tensor(features)
+    if recipe.train.mirrored:
+        features = both_ways(image, features)
     outputs = _headed(features, recipe, scale) if recipe.model.head else _checked_output(features, recipe)
     return keras.Model(image, outputs, name="model")
 

@@ -11,6 +11,7 @@ from keras_med.errors import EnvironmentProblem, RecipeError, RunFailed
 from keras_med.export import formats, manifest
 from keras_med.export.savedmodel import Format, export
 from keras_med.export.verify import verify
+from keras_med.models.mirroring import both_ways
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("tf2onnx")
@@ -24,6 +25,7 @@ def picture_network() -> keras.Model:
     features = keras.layers.Conv2D(4, 3, activation="relu")(features)
     features = keras.layers.BatchNormalization()(features)
     features = keras.layers.Dropout(0.5)(keras.layers.GlobalMaxPooling2D()(features))
+    features = both_ways(image, features)
     return keras.Model(image, keras.layers.Activation("sigmoid")(keras.layers.Dense(1)(features)))
 
 

@@ -8,6 +8,7 @@ import keras_med.models
 from keras_med.errors import DataError
 from keras_med.inference.explain import Explainer, last_map, shuffled
 from keras_med.inference.explanations import agreement, similarity
+from keras_med.models.mirroring import both_ways
 
 SIDE, SQUARE = 32, 8
 
@@ -98,6 +99,18 @@ def test_a_volume_has_heat_in_its_own_shape_where_the_features_are_flattened() -
     assert heat.shape == (2, 12, 14, 10)
     assert np.isfinite(heat).all()
     assert heat.max() > 0
+
+
+def test_heat_of_a_mirrored_network_is_that_of_both_sides_where_they_lie() -> None:
+    image = keras.Input((2, 2, 1))
+    maps = keras.layers.Conv2D(1, 1, use_bias=False)(image)
+    features = both_ways(image, keras.layers.Flatten()(maps))
+    network = keras.Model(image, keras.layers.Dense(1, use_bias=False)(features))
+    # only the left column counts, of the picture and of its mirror image: the mean of both columns
+    network.set_weights([np.ones((1, 1, 1, 1)), np.array([[2.0], [0.0], [4.0], [0.0]])])
+    pixels = np.array([[1.0, 3.0], [5.0, 7.0]]).reshape(1, 2, 2, 1)
+    np.testing.assert_allclose(network(pixels), [[1 * 1 + 1 * 3 + 2 * 5 + 2 * 7]])
+    np.testing.assert_allclose(Explainer(network).heat(pixels)[0], [[1, 3], [10, 14]], atol=1e-6)
 
 
 def test_what_cannot_be_shown_is_said_in_a_sentence() -> None:

@@ -273,3 +273,35 @@ def test_what_comes_behind_a_frozen_prefix_is_trained_up_to_the_logits_too() -> 
     prefix, rest = parts
     logits = network.trained_on(rest).predict_on_batch(prefix.predict_on_batch(images()))
     assert 1 / (1 + np.exp(-logits)) == pytest.approx(model.predict_on_batch(images()), abs=1e-6)
+
+
+def lopsided(image: Any) -> Any:
+    """Return features that differ between an image and its mirror image."""
+    return keras.layers.Flatten()(keras.layers.Conv2D(2, 3, activation="relu")(image))
+
+
+def frozen_first(image: Any) -> Any:
+    features = keras.layers.Conv2D(2, 3, activation="relu", trainable=False)(image)
+    return keras.layers.Flatten()(features)
+
+
+def test_a_mirrored_network_gives_an_image_and_its_mirror_image_the_mean_of_their_answers() -> None:
+    plain = network.build(recipe_of(Regression(), lopsided), LabelScale())
+    both = network.build(recipe_of(Regression(), lopsided, mirrored=True), LabelScale())
+    both.set_weights(plain.get_weights())  # the same layers, no more
+    given, turned = images(), images()[:, :, ::-1]
+    apart = [np.asarray(plain(each)) for each in (given, turned)]
+    assert np.abs(apart[0] - apart[1]).max() > 0.1
+    np.testing.assert_allclose(both(given), (apart[0] + apart[1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(both(given), both(turned), atol=1e-5)
+
+
+def test_the_frozen_part_of_a_mirrored_network_gives_the_mean_of_both_features() -> None:
+    model = network.build(recipe_of(Binary(), frozen_first, mirrored=True), LabelScale())
+    parts = split_frozen(model)
+    assert parts is not None
+    prefix, rest = parts
+    assert prefix.output_shape == (None, 6 * 6 * 2)
+    features = prefix.predict_on_batch(images())
+    np.testing.assert_allclose(rest(features), model(images()), atol=1e-6)
+    np.testing.assert_allclose(features, prefix.predict_on_batch(images()[:, :, ::-1]), atol=1e-5)

@@ -173,7 +173,7 @@ def compare_pass(run: Path, weights_file: Path) -> None:
     from keras_med.engines import Compiler, Engine
     from keras_med.models import weights
     from keras_med.recipe.loading import load_recipe
-    from keras_med.training import features, network
+    from keras_med.training import blocks, features, network
     from keras_med.training.examples import image_rows
     from keras_med.training.frozen import split_frozen
 
@@ -194,7 +194,7 @@ def compare_pass(run: Path, weights_file: Path) -> None:
         bare.append(len(rows) / (time.perf_counter() - started))
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            features.compute(made, rows, Path(folder), 32, lambda done: None)
+            features.compute(made, rows, Path(folder), range(blocks.count(len(rows))), 32, lambda done: None)
             whole.append(len(rows) / (time.perf_counter() - started))
     first, second = statistics.median(bare), statistics.median(whole)
     print(f"bare {engine.name}      {first:.1f} images/s, frozen pass {second:.1f}: bare / pass {first / second:.2f}")

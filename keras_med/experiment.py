@@ -36,7 +36,7 @@ from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, check_backend, resumable, say, told_in
 from keras_med.training import folds, frozen_pass, preflight, runtime, scoring
 from keras_med.training.runtime import Runtime
-from keras_med.training.watching import CountWatch, EpochWatch
+from keras_med.training.watching import EpochWatch
 
 _PRELOADED = ("keras_med.data.prepare", "keras_med.training.extract", "keras_med.training.assemble")
 _READING = ("keras_med.data.dicom_index",)  # what this machine does itself when a cluster does the jobs
@@ -172,10 +172,9 @@ def _features(begun: Experiment) -> None:
     probe = {"runtime": begun.machine.settings(), **asked}
     run_jobs([folds.write_job(run, "environment", folds.RUN_PROBE, probe)])
     say(runfolder.read_json(run.environment)["line"])
-    job = frozen_pass.job(run, "features", _common(begun), folds.exported_fold(recipe) or "0")
-    passes = 1 + (recipe.train.views or 0)
+    fold, passes = folds.exported_fold(recipe) or "0", 1 + (recipe.train.views or 0)
     with Counter("frozen features", passes * len(read_index(run.index))) as counter:
-        run_jobs([job], watch=CountWatch(counter, job.folder / "progress.txt").see)
+        job = frozen_pass.run(run, "features", _common(begun), fold, at_once=begun.fits_at_once, reach=counter.reach)
     frozen_pass.tell(job, say)
 
 

@@ -49,3 +49,8 @@ def check_seen(folders: Sequence[Path]) -> None:
         from keras_med.jobs.suitable import check_workers
 
         check_workers(_joined.client, [], folders)
+
+
+def places() -> int | None:
+    """Return how many jobs the joined cluster takes side by side; None without one."""
+    return max(1, _joined.places) if _joined is not None else None

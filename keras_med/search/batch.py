@@ -72,7 +72,7 @@ class Batch:
         settings = {**place.common, "changes": tried, "features": plans.features_name(one.changes)}
         try:
             recipe = candidate(place.recipe, tried)
-            run_jobs([frozen_pass.job(place.run, settings["features"], settings, place.fold)])
+            frozen_pass.run(place.run, settings["features"], settings, place.fold, at_once=place.at_once)
             stages = [
                 {_fit(place, name, plan, settings): plan.epochs for name, plan in stage.items()}
                 for stage in plans.plans_of(one, recipe, place.search)

@@ -1,8 +1,9 @@
 """Prepared images through the frozen prefix, once for all folds, trials and runs, to a folder of feature blocks."""
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,8 @@ from keras_med.data.pipeline import Read, Rows
 from keras_med.data.stacks import open_stack
 from keras_med.engines import Run
 from keras_med.runfolder import FitFolder
-from keras_med.training import memory
+from keras_med.training import blocks, memory
 
-_BLOCK = 1024
 _PREFIX = "prefix.npz"
 VIEWED = "viewed.npy"  # in the job's folder: the positions in index.csv of the rows that views have
 
@@ -62,12 +62,14 @@ class Features:
         return tuple(self._reader(view, at) for view in self.views)
 
     def _reader(self, folder: Path, positions: np.ndarray) -> Read:
-        blocks = [open_stack(block) for block in sorted(folder.glob("block-*.npy"))]
+        stacks = [open_stack(block) for block in sorted(folder.glob("block-*.npy"))]
         if 4 * self.rows * int(np.prod(self.shape)) * (1 + len(self.views)) <= memory.FEATURES:
-            everything = np.concatenate([block.read(range(len(block))) for block in blocks])
+            everything = np.concatenate([stack.read(range(len(stack))) for stack in stacks])
             chosen = everything[positions]
             return lambda wanted: chosen[wanted]
-        return lambda wanted: np.concatenate([blocks[at // _BLOCK].read([at % _BLOCK]) for at in positions[wanted]])
+        return lambda wanted: np.concatenate(
+            [stacks[at // blocks.ROWS].read([at % blocks.ROWS]) for at in positions[wanted]]
+        )
 
     def weights(self) -> list[np.ndarray]:
         """Return the weights of the prefix that made the features."""
@@ -99,19 +101,25 @@ def write_prefix(prefix: keras.Model, folder: Path) -> None:
     runfolder.write_atomically(folder / _PREFIX, lambda file: _savez(file, weights))
 
 
-def complete(folder: Path, rows: int) -> bool:
-    """Tell whether every block stands already."""
-    return all((folder / _block_name(number)).is_file() for number in range(-(-rows // _BLOCK)))
+def compute(
+    run: Run, rows: Rows, folder: Path, numbers: Iterable[int], batch_size: int, progress: Callable[[int], object]
+) -> None:
+    """Run the prefix over the rows of some blocks and write one after another.
+
+    Args:
+        progress: called with the number of rows that are done.
+    """
+    done = 0
+    for number in numbers:
+        span = range(number * blocks.ROWS, min((number + 1) * blocks.ROWS, len(rows)))
+        _write_block(
+            folder / blocks.name(number), run, rows, span, batch_size, functools.partial(_more, progress, done)
+        )
+        done += len(span)
 
 
-def compute(run: Run, rows: Rows, folder: Path, batch_size: int, progress: Callable[[int], object]) -> None:
-    """Run the prefix over every row and write block after block; blocks that stand already are kept."""
-    for number, first in enumerate(range(0, len(rows), _BLOCK)):
-        last = min(first + _BLOCK, len(rows))
-        block = folder / _block_name(number)
-        if not block.is_file():
-            _write_block(block, run, rows, range(first, last), batch_size, progress)
-        progress(last)
+def _more(progress: Callable[[int], object], before: int, done: int) -> None:
+    progress(before + done)
 
 
 def _write_block(
@@ -123,7 +131,7 @@ def _write_block(
         missing = batch_size - len(images)
         padded = np.concatenate([images, np.repeat(images[:1], missing, axis=0)]) if missing else images
         parts.append(run(padded)[: len(images)])
-        progress(min(span.start + len(parts) * batch_size, span.stop))
+        progress(min(len(parts) * batch_size, len(span)))
     features = np.concatenate(parts).astype(np.float32)
     runfolder.write_atomically(block, lambda file: np.save(file, features))
 
@@ -138,10 +146,6 @@ def _read_ahead(rows: Rows, span: range, batch_size: int) -> Iterator[np.ndarray
             if following is not None:
                 coming = reader.submit(rows.read, following)
             yield images
-
-
-def _block_name(number: int) -> str:
-    return f"block-{number:05d}.npy"
 
 
 def _savez(file: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -19,6 +19,7 @@ from keras_med.runfolder import RunFolder
 
 RUN_FIT = "keras_med.training.fit:run_fit"
 RUN_EXTRACTION = "keras_med.training.extract:run_extraction"
+RUN_PART = "keras_med.training.extract:run_part"
 RUN_ASSEMBLY = "keras_med.training.assemble:run_assembly"
 RUN_PROBE = "keras_med.training.runtime:probe"
 TRIAL = "t000"

@@ -1,6 +1,6 @@
 """Running fits' histories to progress: a bar on a terminal, one line an epoch elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_med.runfolder import FitFolder
@@ -54,18 +54,30 @@ class EpochWatch:
 
 
 class CountWatch:
-    """Shows the number that a job keeps in a small file."""
+    """Tells the sum of the numbers that jobs keep in small files.
 
-    def __init__(self, counter: Counter, file: Path) -> None:
-        self._counter = counter
-        self._file = file
+    Args:
+        reach: is told.
+        before: what was done already.
+    """
+
+    def __init__(self, reach: Callable[[int], None], files: Sequence[Path], before: int = 0) -> None:
+        self._reach = reach
+        self._files = files
+        self._before = before
 
     def see(self, _: Sequence[Path]) -> None:
-        """Look at the file; while it is not there, nothing is done."""
-        try:
-            self._counter.reach(int(self._file.read_text(encoding="utf-8")))
-        except (OSError, ValueError):
-            return
+        """Look at the files; while none is there, nothing is told."""
+        found = [_number(file) for file in self._files]
+        if any(found):
+            self._reach(self._before + sum(found))
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:

@@ -22,8 +22,15 @@ def test_each_epoch_of_each_fit_is_told_once(tmp_path: Path, capsys: pytest.Capt
     assert lines == ["t000-fold0  epoch 2/3  loss 0.4  validation_loss 0.1235  learning_rate 0.001  seconds 1.5"]
 
 
-def test_a_count_that_is_not_there_yet_is_nothing(tmp_path: Path) -> None:
-    with Counter("features", 3) as counter:
-        CountWatch(counter, tmp_path / "progress.txt").see([])
-        (tmp_path / "progress.txt").write_text("")
-        CountWatch(counter, tmp_path / "progress.txt").see([])
+def test_counts_that_are_not_there_yet_are_nothing(tmp_path: Path) -> None:
+    told: list[int] = []
+    files = [tmp_path / "one", tmp_path / "two"]
+    watch = CountWatch(told.append, files, before=100)
+    watch.see([])
+    files[0].write_text("")
+    watch.see([])
+    files[1].write_text("7\n")
+    watch.see([])
+    files[0].write_text("5\n")
+    watch.see([])
+    assert told == [107, 112]

@@ -201,7 +201,9 @@ def _without_gaps(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "f" or bool(np.isfinite(array).all()):
         return array
     finite = array[np.isfinite(array)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if not finite.size:
+        raise DataError("none of its values is a number", remedy="Leave it out in index(), or mend the file.")
+    low, high = float(finite.min()), float(finite.max())
     return np.nan_to_num(array, nan=low, posinf=high, neginf=low)
 
 

@@ -198,10 +198,3 @@ def test_a_resume_with_other_settings_or_a_changed_recipe_is_refused(
     told = subprocess.run(typed, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.returncode == 2
     assert "has changed since the run began" in told.stderr
-
-
-def test_two_devices_go_through_a_whole_run(stripes: Path, cache: Path, tmp_path: Path) -> None:
-    _, told = finished(start(tmp_path, stripes, cache, "--devices", "cpu:2", "--set", "train.epochs=1"))
-    assert "batch 16 = 2 x 8" in told
-    assert "preflight: first loss" in told
-    assert json.loads(run_in(tmp_path).environment.read_text())["replicas"] == 2

@@ -55,7 +55,8 @@ def test_per_image_spreads_the_extremes_and_a_constant_picture_is_black():
 def test_values_that_are_no_numbers_become_the_extremes():
     array = np.array([np.nan, -np.inf, 10, 20, np.inf], np.float32).reshape(1, 5, 1)
     np.testing.assert_allclose(to_scale(array, (10, 20)).ravel(), [0, 0, 0, 255, 255])
-    assert not to_scale(np.full((2, 2, 1), np.nan), "per_image").any()
+    with pytest.raises(DataError, match="none of its values is a number"):
+        to_scale(np.full((2, 2, 1), np.nan), "per_image")
 
 
 @pytest.mark.parametrize("extreme", [3e38, 1.7e308, 1e-310])

@@ -15,7 +15,7 @@ from keras_med.data import splits, subsets
 from keras_med.data.copies import MARK, with_mirrored
 from keras_med.data.dataset import UNLABELLED
 from keras_med.data.search_folds import SEARCH, search_folds, search_holdout
-from keras_med.errors import RecipeError
+from keras_med.errors import DataError, RecipeError
 from keras_med.recipe.seeds import seed_for
 from keras_med.recipe.words import Column, Holdout, KFold, Recipe
 
@@ -55,6 +55,8 @@ def divide_index(index: pd.DataFrame, recipe: Recipe, *, fold: str | None = None
     index.attrs = {}  # tables in it, and pandas compares them when it puts rows together
     usable = index["labelled"].to_numpy(bool)
     table = index[usable].reset_index(drop=True)
+    if recipe.evaluate.unit == "patient":
+        _check_patients(table, one_label=recipe.target.kind != "binary")
     if recipe.data.mirror == "before_split":
         table = with_mirrored(table)
     made, lines = _placed(table, recipe, partial)
@@ -82,6 +84,19 @@ def divide_index(index: pd.DataFrame, recipe: Recipe, *, fold: str | None = None
     if "mirrored" in whole:
         whole["mirrored"] = whole["mirrored"].isin([True])
     return Division(whole, made, shared, known, told)
+
+
+def _check_patients(table: pd.DataFrame, *, one_label: bool) -> None:
+    """Refuse before the training what cannot be scored by patient after it."""
+    remedy = "--set evaluate.unit=example"
+    known = table["patient"].fillna("").astype(bool) if "patient" in table else pd.Series(False, table.index)
+    if not known.all():
+        what = f"evaluate.unit is patient, and {int((~known).sum())} of {len(table)} labelled examples have none."
+        raise DataError(what, remedy=f"Give index() a column patient, or {remedy}")
+    torn = int((table.groupby("patient")["label"].nunique() > 1).sum()) if one_label else 0
+    if torn:
+        what = f"evaluate.unit is patient; patients with several labels: {torn}."
+        raise DataError(what, remedy=f"Mend the labels, or {remedy}")
 
 
 def accepts_leaks(recipe: Recipe) -> bool:

@@ -46,7 +46,7 @@ def labels_of(
     fewer = (splits["split"] == "unused") & ~splits["id"].str.endswith(MARK)
     used = (splits["split"] == "train") | fewer if undersampled else splits["split"] == "train"
     rows = index.set_index("id").reindex(splits.loc[(splits["fold"] == fold) & used, "id"])
-    if scoring.case == "patient" and scoring.kind == "binary":
+    if scoring.case == "patient" and scoring.kind == "binary" and "patient" in rows:
         return patient_labels(rows, scoring.classes[-1])
     return rows["label"]
 

@@ -14,6 +14,7 @@ def check_settings(recipe: Recipe) -> None:
     _check_rate(recipe.train, recipe.final)
     _check_stages(recipe.train, recipe.final)
     _check_precision(recipe)
+    _check_cases(recipe)
     _check_threshold(recipe)
     _check_formats(recipe)
 
@@ -63,6 +64,12 @@ def _check_precision(recipe: Recipe) -> None:
     if precision != "float32" and not recipe.model.head:
         what = f"train.precision={precision} needs the last layer that the trainer adds, which stays float32."
         raise RecipeError(what, remedy="--set train.precision=float32, or leave head=False out of Model.")
+
+
+def _check_cases(recipe: Recipe) -> None:
+    if (recipe.evaluate.unit, recipe.evaluate.combine) == ("patient", "max") and recipe.target.kind != "binary":
+        what = "evaluate.combine=max needs a binary target: the highest of several classes are no distribution."
+        raise RecipeError(what, remedy="--set evaluate.combine=mean")
 
 
 def _check_threshold(recipe: Recipe) -> None:

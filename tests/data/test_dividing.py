@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_med import Binary, Column, Data, Final, Holdout, Image, KFold, Model, Recipe, Regression
+from keras_med import Binary, Column, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Regression
 from keras_med.data.dividing import divide_index, natural
 from keras_med.errors import DataError, RecipeError
 from keras_med.recipe.words import Split
@@ -139,6 +139,18 @@ def test_a_run_s_splits_can_be_given_back(tmp_path: Path, mirror: str | None) ->
     crossed.to_csv(file, index=False)
     with pytest.raises(DataError, match="on both sides"):
         divide_index(table, other)
+
+
+def test_what_cannot_be_scored_by_patient_is_refused_before_the_training() -> None:
+    asked = replace(recipe(Holdout()), evaluate=Evaluate(unit="patient"))
+    people = [f"p{number // 2}" for number in range(60)]
+    divide_index(table_of(60, 21, patient=people), asked)  # of a binary target one positive example is enough
+    with pytest.raises(DataError, match="60 of 60 labelled examples have none"):
+        divide_index(table_of(60, 20), asked)
+    with pytest.raises(DataError, match="1 of 60 labelled examples have none"):
+        divide_index(table_of(60, 20, patient=["", *people[1:]]), asked)
+    with pytest.raises(DataError, match="patients with several labels: 1"):
+        divide_index(table_of(60, 21, patient=people), replace(asked, target=Regression()))
 
 
 def test_twins_may_cross_where_duplicates_are_allowed_and_are_counted() -> None:

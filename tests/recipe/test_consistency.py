@@ -81,6 +81,13 @@ def test_a_threshold_needs_examples_that_the_network_never_saw(changes: dict[str
         check_settings(replace(recipe(Train()), **{**asked, **changes}))
 
 
+def test_the_highest_of_several_classes_is_no_prediction_of_a_patient() -> None:
+    asked = replace(recipe(Train(), target=Classes(names=("a", "b"))), evaluate=Evaluate(unit="patient", combine="max"))
+    check_settings(replace(asked, target=Binary()))
+    with pytest.raises(RecipeError, match=r"evaluate\.combine=max needs a binary target"):
+        check_settings(asked)
+
+
 @pytest.mark.parametrize(
     ("target", "loss", "known"),
     [

@@ -120,7 +120,7 @@
     const [name, own] = Object.entries(outputs)[0], other = Object.values(calibrated)[0];
     card.append(make("p", percent(other ?? own), "value"));
     card.append(make("p", (other === undefined ? "probability of " : "calibrated probability of ") + classOf(name), "what"));
-    card.append(scale(own, health.threshold));
+    card.append(health.threshold === null ? scale(other ?? own) : scale(own, health.threshold)); // it is one of the own
     const limit = health.threshold === null ? "" : ", threshold " + short(health.threshold);
     card.append(make("p", "the network\u2019s own " + short(own) + limit, "quiet"));
     if (decision !== null && decision !== undefined) card.append(make("p", "Called " + decision + " at the threshold", "verdict"));

@@ -6,7 +6,7 @@ Small networks learn to tell brain slices, and heads in three dimensions, with a
 hold the same amount of it as specks; another one knees whose marrow has a coarse grain from those with a fine one.
 Printed a seed: AUROC on pictures of other people; of the ill ones that are called so, the mean heat inside the lesion
 (lump, bones) over that of the picture outside it, and over that of the organ (brain, leg) outside it; the same by
-occlusion on the first few; and the median over twelve shuffles of the weights. FAIL, with exit code 1, where heat or
+occlusion on the first few; and the median over forty shuffles of the weights. FAIL, with exit code 1, where heat or
 occlusion is below 3 times that of the picture outside, or shuffled heat not about that of the organ outside (0.67 to
 1.5): even an untrained network tells a brain from the black around it. Of knees heat must be twice that outside: all
 around the bones there is the same grain, a quarter as strong.
@@ -36,7 +36,7 @@ from keras_med.phantoms.knee_mr import anatomy, volume
 SIDE = 96
 HEAD, KNEE = (48, 48, 12), (32, 32, 16)
 HELD_OUT = 120
-SHUFFLES = 12
+SHUFFLES = 40
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,8 @@ def test_a_fault_of_a_reader_is_told_by_its_class_and_not_by_its_text(tmp_path, 
         raise ValueError("Patient Jane Doe")
 
     monkeypatch.setattr(pixels, "read", fails)
-    _, _, found = shards.read_row("a.dcm", None, IMAGE)
+    (tmp_path / "a.dcm").touch()
+    _, _, found = shards.read_row(str(tmp_path / "a.dcm"), None, IMAGE)
     assert "ValueError" in found["reason"]
     assert "Jane" not in str(found)
 

@@ -24,7 +24,8 @@ Published
     Accuracy 99.72 %.
 
 Demo data
-    `recipe` with random weights for MobileNetV2: LEARNED, AUROC 0.85 (95 % interval 0.73 to 0.92) on 76 images.
+    `recipe` with random weights for MobileNetV2: LEARNED, AUROC 0.96 in the mean of three seeds (95 % interval 0.86 to
+    0.99) on 80 images.
 """
 
 from dataclasses import replace

@@ -28,15 +28,12 @@ def check_workers(client: "Client", written: Sequence[Path], read: Sequence[Path
     for folder in written:
         (folder / mark).touch()
     try:
-        found = client.run(look, [str(folder / mark) for folder in written] + [str(folder) for folder in read])
-    except Exception as error:  # of any worker, for example of one where the package cannot be imported
-        raise EnvironmentProblem(
-            f"A worker cannot run this program: {type(error).__name__}: {error}",
-            remedy='Install the same version there: pip install "keras_med[cluster]"',
-        ) from None
+        paths = [*(str(folder / mark) for folder in written), *map(str, read)]
+        answers = client.run(look, paths, on_error="return")
     finally:
         for folder in written:
             (folder / mark).unlink(missing_ok=True)
+    found = {worker: _answered(worker, answer) for worker, answer in answers.items()}
     if not found:
         raise EnvironmentProblem("The cluster has no workers.", remedy="Start some: dask worker ADDRESS --nthreads 1")
     for worker in found.values():
@@ -44,6 +41,15 @@ def check_workers(client: "Client", written: Sequence[Path], read: Sequence[Path
     if gpu:
         _check_gpus(client, found)
     return sorted({str(worker["host"]) for worker in found.values()})
+
+
+def _answered(worker: str, answer: dict[str, Any] | Exception) -> dict[str, Any]:
+    if isinstance(answer, dict):
+        return answer
+    raise EnvironmentProblem(  # for example where the package cannot be imported
+        f"The worker {worker} cannot run this program: {type(answer).__name__}: {answer}",
+        remedy='Install the same version there: pip install "keras_med[cluster]"',
+    )
 
 
 def look(paths: Sequence[str]) -> dict[str, Any]:

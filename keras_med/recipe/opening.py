@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_med import runfolder
 from keras_med.errors import RecipeError
+from keras_med.jobs.dask import check_address
 from keras_med.recipe.consistency import check_settings
 from keras_med.recipe.loading import LoadedRecipe, check_reference, load_recipe
 from keras_med.recipe.searching import check_search
@@ -72,6 +73,8 @@ def read_recipe(options: Options) -> LoadedRecipe:
     """Load the recipe with the command line's settings; what is wrong in any recipe is refused before it is run."""
     check_reference(options.reference)
     check_assignments(list(options.assignments))
+    if options.on is not None:
+        check_address(options.on)
     loaded = load_recipe(options.reference)
     recipe = assigned(loaded.recipe, list(options.assignments))
     check_settings(recipe)

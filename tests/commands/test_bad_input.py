@@ -42,6 +42,7 @@ def test_help_answers_without_the_heavy_packages(name: str, tmp_path: Path) -> N
         (["{recipe}", "--epochs", "3"], 2, ["Unrecognized arguments: --epochs 3"]),
         (["{recipe}", "--devices", "tpu"], 2, ["--devices tpu is not understood"]),
         (["{recipe}", "--devices", "cpu:3"], 2, ["--set train.batch_size=18"]),
+        (["{recipe}", "--on", "head:8786"], 2, ["--on head:8786 is no address", "tcp://head-node:8786"]),
         (["{recipe}", "--resume"], 2, ["There is no run to resume"]),
         (["{recipe}"], 3, ["no data folder"]),
         (["{recipe}", "--data", "absent"], 3, ["The data folder does not exist"]),

@@ -136,6 +136,22 @@ def test_workers_that_do_not_see_a_folder_are_named_with_both_hosts(
         check_workers(runner.client, [], [])
 
 
+def test_a_worker_without_the_package_is_told_with_its_address(
+    cluster: LocalCluster, runner: DaskRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "without.py").write_text("import sys\nsys.modules['keras_med'] = None\n")
+    cluster.start_worker("--preload", str(tmp_path / "without.py"))
+    check_places(runner, 3)
+    try:
+        with pytest.raises(
+            EnvironmentProblem, match=r"worker \S*127\.0\.0\.1:\d+ cannot run this program.*keras_med"
+        ) as caught:
+            check_workers(runner.client, [], [])
+    finally:
+        cluster.kill_worker(-1)
+    assert "pip install" in caught.value.remedy
+
+
 @pytest.mark.parametrize("address", ["head:8786", "tcp://head", "http://head:8786", "tcp://he ad:1"])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(RecipeError, match="is no address"):

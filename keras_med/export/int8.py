@@ -38,9 +38,9 @@ def lines(told: Mapping[str, Any] | None) -> list[str]:
     if not told or "held_out" not in told:
         return []
     found = told["held_out"]
-    decided = f", {found['decisions_changed']} decisions" if "decisions_changed" in found else ""
+    decided = f"; decisions changed: {found['decisions_changed']}" if "decisions_changed" in found else ""
     mean = f"{found['mean']:.2g} in the mean, {found['largest']:.2g} at most"
-    return [f"  8-bit weights change answers by {mean}{decided}, on {found['pictures']} pictures not trained on"]
+    return [f"  8-bit weights, on {found['pictures']} pictures not trained on: answers change by {mean}{decided}"]
 
 
 def _held_out(exact: Answer, rounded: Answer, pictures: np.ndarray, threshold: float) -> dict[str, Any]:

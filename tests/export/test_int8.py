@@ -34,9 +34,9 @@ def test_decisions_between_the_two_answers_change(tmp_path: Path) -> None:
     means = brightness(golden.images(20, [0, 1, 2, 3], SHAPE).astype(np.float32))
     assert told["golden"]["largest"] == pytest.approx(0.5)
     assert told["golden"]["of_span"] == pytest.approx(0.5 / np.ptp(means))
-    assert int8.lines(told) == [
-        "  8-bit weights change answers by 0.5 in the mean, 0.5 at most, 1 decisions, on 4 pictures not trained on"
-    ]
+    (line,) = int8.lines(told)
+    assert "on 4 pictures not trained on" in line
+    assert line.endswith("change by 0.5 in the mean, 0.5 at most; decisions changed: 1")
 
 
 def test_of_several_classes_the_largest_decides_and_a_number_decides_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from keras_med.data import pixels
 from keras_med.export import golden
 from keras_med.export.quiet import tensorflow
 from keras_med.recipe.words import Image
@@ -102,6 +101,8 @@ def generated(image: Image) -> list[bytes]:
 
 def _read(place: Path, content: bytes, image: Image) -> np.ndarray:
     """Read a file as `predict` does: prepared pictures are packed, those of 8 bits to whole grey levels."""
+    from keras_med.data import pixels  # resizing needs SciPy, which `verify --help` must not load
+
     place.write_bytes(content)
     stored, values = pixels.read(place, None, image)
     return pixels.unpack(pixels.pack(values, stored.bits))

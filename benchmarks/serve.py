@@ -150,7 +150,11 @@ def client(
             pool = {**files["good"], **files["bad"]} if kind == "mixed" else files[kind]
             names = choose.sample(sorted(pool), 3 if kind == "mixed" else 1)
             begun = time.monotonic()
-            answer = http.post(f"{url}predict", files=[("files", (name, pool[name])) for name in names])
+            try:
+                answer = http.post(f"{url}predict", files=[("files", (name, pool[name])) for name in names])
+            except httpx.HTTPError as error:
+                seen.wrong.append(f"{names}: no answer ({type(error).__name__})")
+                continue
             seen.seconds[kind].append(time.monotonic() - begun)
             seen.failed += answer.status_code >= 500
             if answer.status_code < 500:

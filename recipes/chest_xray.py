@@ -26,7 +26,8 @@ Published
 Demo data
     Their chests are faint, so that the grain that tells the classes is plain: to `baseline`, and without published
     weights to `vit` too, which then is a tiny transformer of random weights. `recipe` has fewer, because each of its
-    steps of 32 images takes 3.3 s of one core.
+    steps of 32 images takes 3.3 s of one core. `vit` after its first stage (`--set train.fine_tune_from=none`):
+    LEARNED, AUROC 0.92 in the mean of two seeds (95 % interval 0.84 to 0.96) on 45 images.
 """
 
 from dataclasses import replace

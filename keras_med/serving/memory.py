@@ -9,6 +9,7 @@ from contextlib import suppress
 from keras_med.serving.guard import App, Message, Receive, Send
 
 LARGE = 2**23  # bytes of a request from which on few of them are taken at once, and their memory is given back
+_LATER = 0.5  # seconds after an answer, when its connection is forgotten too
 
 
 def is_large(headers: Mapping[str, str]) -> bool:
@@ -33,7 +34,8 @@ class GivesBack:
         await self._app(scope, receive, send)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope.get("headers", ())}
         if scope.get("method") == "POST" and is_large(headers):
-            await asyncio.to_thread(give_back)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_LATER, loop.run_in_executor, None, give_back)
 
 
 def give_back() -> None:

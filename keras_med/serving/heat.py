@@ -9,7 +9,7 @@ import numpy as np
 from keras_med.errors import UserError
 from keras_med.inference.explain import Explainer
 from keras_med.inference.load import load_keras
-from keras_med.report.heat import scale_of
+from keras_med.inference.overlay import scale_of
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 
 import cv2
@@ -74,12 +73,6 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones(tmp_path
     assert first == second
     assert first.keys() == other.keys()
     assert first[Path("kaggle/kaggle/train/000000.png")] != other[Path("kaggle/kaggle/train/000000.png")]
-
-
-def test_the_default_set_takes_little_time(tmp_path: Path) -> None:
-    before = time.process_time()
-    spr_age(tmp_path / "spr", seed=1, train=36, test=0)
-    assert (time.process_time() - before) * 20 < 30
 
 
 def test_class_folders_hold_every_kind_of_file(classes: Path) -> None:

@@ -22,8 +22,9 @@ from keras_med.training.runtime import Runtime
 
 HEAT = "heat.npy"
 SHUFFLED = "shuffled.npy"
-COMPARED = 4  # cases whose heat is also made with shuffled weights, and compared with occlusion; of volumes one
-BLOCKS = {2: 8, 3: 4}  # along the longest axis, for occlusion
+COMPARED = 4  # cases whose heat is also made with shuffled weights
+OCCLUDED = {2: 2, 3: 1}  # cases whose heat is compared with occlusion: each takes as long as all maps together
+BLOCKS = {2: 6, 3: 4}  # along the longest axis, for occlusion
 
 
 def run_explanations(folder: Path) -> None:
@@ -100,7 +101,7 @@ def _explained(
         if len(others) < COMPARED:
             other = explainers[output][1].heat(picture)[0]
             others.append(other if place is None else other[:, :, place])
-        if np.ptp(heat) > 0 and len(agreed) < (COMPARED if place is None else 1):  # an empty map ranks nothing
+        if np.ptp(heat) > 0 and len(agreed) < OCCLUDED[heat.ndim]:  # an empty map ranks nothing
             agreed.append(agreement(explainers[output][0], picture[0], heat))
     return np.stack(planes), slices, np.stack(others), agreed
 
@@ -108,7 +109,7 @@ def _explained(
 def agreement(explainer: Explainer, picture: np.ndarray, heat: np.ndarray, side: int | None = None) -> float | None:
     """Return the rank correlation of heat with occlusion, block by block; None where one of them never varies.
 
-    side: of a block; by default such that 8 lie along a picture, 4 along a volume.
+    side: of a block; by default such that 6 lie along a picture, 4 along a volume.
     """
     side = side or max(1, max(heat.shape) // BLOCKS[heat.ndim])
     places = np.indices(heat.shape) // side

@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
+import spots
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -26,34 +26,6 @@ from keras_med import runfolder
 from keras_med.runfolder import RunFolder
 
 FITS = 18
-RECIPE = '''"""Bright or dark spots, every fourth label wrong."""
-
-from keras_med import Binary, Data, Holdout, Image, Model, Recipe, Search, Train, tables
-
-
-def index(root):
-    return tables.labelled(tables.files(root, "*.png"), root / "labels.csv", key="name", label="bright")
-
-
-def network(image):
-    import keras
-
-    x = keras.layers.Rescaling(1 / 255)(image)
-    x = keras.layers.MaxPooling2D()(keras.layers.Conv2D(16, 3, activation="relu")(x))
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
-    return keras.layers.Dense(32, activation="relu")(x)
-
-
-recipe = Recipe(
-    target=Binary(),
-    data=Data(index, duplicates="allow"),
-    image=Image(size=(48, 48)),
-    split=Holdout(),
-    model=Model(network),
-    train=Train(epochs=12, batch_size=16, threads=1),
-    search=Search(over={"train.learning_rate": [1e-2, 1e-3, 1e-5], "train.batch_size": [8, 16]}, folds=3),
-)
-'''
 
 
 def main() -> int:
@@ -65,7 +37,7 @@ def main() -> int:
     draw = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_pictures(folder, arguments.pictures)
+        spots.make(folder, arguments.pictures, epochs=12, rates=(1e-2, 1e-3, 1e-5))
         seconds = search_until_done(folder, "whole")
         whole = table(run_in(folder, "whole"))
         starts, struck, again = kill_again_and_again(folder, arguments.kills, seconds, draw)
@@ -76,21 +48,6 @@ def main() -> int:
     reached = same and not again and len(struck) == arguments.kills
     print("reached" if reached else "MISSED")
     return 0 if reached else 1
-
-
-def make_pictures(folder: Path, count: int) -> None:
-    draw = np.random.default_rng(0)
-    (folder / "data").mkdir()
-    lines = ["name,bright"]
-    for number in range(count):
-        bright = int(draw.integers(2))
-        picture = draw.normal(100, 30, (48, 48))
-        down, along = draw.integers(8, 40, 2)
-        picture[down - 6 : down + 6, along - 6 : along + 6] += 25 if bright else -25
-        cv2.imwrite(str(folder / "data" / f"p{number:05d}.png"), np.clip(picture, 0, 255).astype(np.uint8))
-        lines.append(f"p{number:05d},{bright if draw.uniform() < 0.75 else 1 - bright}")
-    (folder / "data" / "labels.csv").write_text("\n".join(lines) + "\n")
-    (folder / "spots.py").write_text(RECIPE)
 
 
 def start(folder: Path, runs: str, *arguments: str) -> "subprocess.Popen[bytes]":

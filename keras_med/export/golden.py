@@ -6,14 +6,16 @@ of single additions, multiplications and divisions, which IEEE 754 rounds alike 
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 Size = tuple[int, ...]
 Answer = Callable[[np.ndarray], np.ndarray]  # float32 pixels to one output of a model
-OUTPUTS = ("logits", "serve")  # what every format answers; a network without last activation has no logits
+OUTPUTS = ("logits", "serve", "members")  # what every format answers
+RECORDED = {"logits": "outputs", "serve": "served", "members": "members"}  # where keras_med.json has the answers
 TOLERANCE = 1e-4  # |a - b| <= TOLERANCE * max(1, |a|)
 STEADY = 0.2  # of the tolerance
 COUNT = 64
@@ -39,6 +41,12 @@ class Dice:
     def one_of(self, choices: Sequence[int]) -> int:
         """Return one of the choices."""
         return choices[int(self.between(0, len(choices)))]
+
+
+def answered(recorded: Mapping[str, Any]) -> list[str]:
+    """Name what an export answers: a network without last activation has no logits, and a single one no members."""
+    left_out = set() if recorded["before_activation"] else {"logits"}
+    return [name for name in OUTPUTS if RECORDED[name] in recorded and name not in left_out]
 
 
 def count_for(shape: Size) -> int:

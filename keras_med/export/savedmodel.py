@@ -65,13 +65,15 @@ def _write(
     held_out: Path | None = None,
 ) -> None:
     tf = tensorflow()
+    from keras_med.models import ensemble  # which imports Keras
+
     if tf.config.list_physical_devices("GPU"):
         tf.config.set_visible_devices([], "GPU")  # the recorded answers are a processor's in float32, not TF32's
     network = load_network(model_file)
     shape = _input_shape(network, model_file)
-    logits = before_last_activation(network)
-    answers = _golden(network, logits, shape, description)
-    models = {"serve": network} | ({"logits": logits} if logits is not None else {})
+    found = {"serve": network, "logits": before_last_activation(network), "members": ensemble.each(network)}
+    models = {name: model for name, model in found.items() if model is not None}
+    answers = _golden(models, shape, description)
     endpoints = {name: _endpoint(model, shape) for name, model in models.items()}
     measured = {encoded.ENCODED: _add_encoded(endpoints, description)}
     with _disk_full_told(folder):
@@ -90,7 +92,8 @@ def _write(
                 held_out,
             )
         shutil.copyfile(model_file, folder / manifest.KERAS_FILE)
-        manifest.write(folder, {"demo": False, **description, "golden": answers, **measured})
+        told = {"members": len(ensemble.members(network)), "golden": answers, **measured}
+        manifest.write(folder, {"demo": False, **description, **told})
 
 
 def _endpoint(model: "keras.Model", shape: tuple[int, ...]) -> Any:
@@ -150,20 +153,24 @@ def _input_shape(network: "keras.Model", model_file: Path) -> tuple[int, ...]:
 
 
 def _golden(
-    network: "keras.Model", logits: "keras.Model | None", shape: tuple[int, ...], description: Mapping[str, Any]
+    models: Mapping[str, "keras.Model"], shape: tuple[int, ...], description: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Choose the golden images and record what the reloaded network answers to them."""
+    """Choose the golden images and record what the reloaded network, and each member of it, answers to them."""
+    network, logits = models["serve"], models.get("logits")
     count, needed, asked = golden.count_for(shape), _needed_span(network, logits, description), logits or network
+    members = [models["members"]] if "members" in models else []
     tried: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for share in _POOLS:
         have = sum(len(images) for images, _, _ in tried)
-        tried.append(_tried(asked, range(have, int(share * count)), shape))
+        tried.append(_tried([asked, *members], range(have, int(share * count)), shape))
         pool, outputs, unsteadiness = (np.concatenate(parts) for parts in zip(*tried, strict=True))
         chosen = golden.choose(outputs, unsteadiness, count)
         reached, steady = golden.span(outputs[chosen]), (unsteadiness <= golden.STEADY).sum()
         if reached >= needed and steady >= count:
             break
+    said = {"members": _predicted(members[0], pool[chosen]).tolist()} if members else {}
     return {
+        **said,
         "seed": SEED,
         "indices": chosen,
         "count": len(chosen),
@@ -180,15 +187,19 @@ def _golden(
 
 
 def _tried(
-    network: "keras.Model", indices: Sequence[int], shape: tuple[int, ...]
+    networks: Sequence["keras.Model"], indices: Sequence[int], shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return golden images, what the network answers to them, and how unsteady each answer is."""
+    """Return golden images, what the first network answers to them, and how unsteady the answers of all are."""
     pool = golden.images(SEED, indices, shape)
-    outputs = _predicted(network, pool)
-    if not np.isfinite(outputs).all():
+    outputs = [_predicted(network, pool) for network in networks]
+    if not all(np.isfinite(each).all() for each in outputs):
         raise RunFailed("The network answers with numbers that are not finite.", remedy="It must be trained again.")
-    trembled = golden.share_of_tolerance(outputs, _predicted(network, golden.trembling(pool)))
-    return pool, outputs, trembled.max(axis=1)
+    trembling = golden.trembling(pool)
+    trembled = [
+        golden.share_of_tolerance(each, _predicted(network, trembling))
+        for each, network in zip(outputs, networks, strict=True)
+    ]
+    return pool, outputs[0], np.concatenate(trembled, axis=1).max(axis=1)
 
 
 def _predicted(network: "keras.Model", images: np.ndarray) -> np.ndarray:
@@ -206,13 +217,15 @@ def _needed_span(network: "keras.Model", logits: "keras.Model | None", descripti
     """Return what golden outputs must span to be worth comparing: 4 logits, 20 years, one label deviation."""
     import keras
 
+    from keras_med.models import ensemble
+
     target = description.get("target") or {}
-    last = network.layers[-1]
     if logits is not None or target.get("kind") != "regression":
         return 4.0
-    if target.get("unit") in ("year", "years") or not isinstance(last, keras.layers.Rescaling):
+    last = [one.layers[-1] for one in ensemble.members(network) or [network]]
+    if target.get("unit") in ("year", "years") or not all(isinstance(one, keras.layers.Rescaling) for one in last):
         return 20.0
-    return float(np.max(np.abs(last.scale)))
+    return float(np.max([np.abs(one.scale) for one in last]))
 
 
 @contextmanager

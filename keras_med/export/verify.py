@@ -114,12 +114,12 @@ def verify(folder: Path) -> VerifyResult:
         raise RunFailed("This machine generates other golden images than the exporter did.", where=str(folder))
     checks, formats = [], _formats(folder)
     for name, answers in formats.items():
-        for output in golden.OUTPUTS if recorded["before_activation"] else ("serve",):
+        for output in golden.answered(recorded):
             if output not in answers:
                 raise RunFailed(
                     f"{name} has no output {output!r}.", where=str(folder), remedy="Export the model again."
                 )
-            wanted = np.asarray(recorded[_RECORDED[output]], np.float32)
+            wanted = np.asarray(recorded[golden.RECORDED[output]], np.float32)
             checks.append(_compare(name, output, answers[output], images, wanted))
     failed = [check for check in checks if not check.passed]
     if failed:
@@ -164,7 +164,6 @@ def _verified(process: "subprocess.Popen[str]") -> VerifyResult:
     raise RunFailed(f"The export failed its check. {reason}")
 
 
-_RECORDED = {"logits": "outputs", "serve": "served"}
 INT8 = "LiteRT int8"
 INT8_LOSS = 0.1  # of the span of the golden outputs: what 8-bit weights may change of any; a MobileNetV2's change 0.056
 

@@ -36,11 +36,11 @@ class Answering:
             self.engine = engine
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the network's outputs on up to BATCH prepared pictures."""
+        """Return the network's outputs, or those of its members, on up to BATCH prepared pictures."""
         if not self.engine:
             self.engine = self._chosen()
         if self.engine == SAVED_MODEL:
-            return self._model.predict(pixels)
+            return self._model.answer(pixels)
         full = np.resize(pixels, (BATCH, *pixels.shape[1:])) if len(pixels) < BATCH else pixels
         return self._compiler.run(Engine(name=self.engine))(full)[: len(pixels)]
 
@@ -57,7 +57,7 @@ class Answering:
         recorded = self._model.manifest["golden"]
         indices = np.resize(recorded["indices"], BATCH)
         images = golden.images(recorded["seed"], [int(one) for one in indices], self._model.shape)
-        wanted = np.asarray(recorded["served"], np.float32)[np.arange(BATCH) % len(recorded["served"])]
+        wanted = self._model.recorded[np.arange(BATCH) % len(self._model.recorded)]
         try:
             found = self._compiler.run(Engine(name=name))(images.astype(np.float32))
         except Exception as error:  # an engine that fails is no failed prediction

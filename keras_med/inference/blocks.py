@@ -73,12 +73,13 @@ class Blocks:
             part = found.iloc[begin : begin + BATCH]
             at = zip(part["array"], part["array_row"], part["stack"], strict=True)
             pixels = np.stack([read_input(array, int(row), bool(stack), self.image) for array, row, stack in at])
-            outputs, places = self.answering(pixels), [int(name) for name in part["id"]]
+            answers, places = self.answering(pixels), [int(name) for name in part["id"]]
             told = [
-                self.columns.values(output, picture, self._modality(block[place]))
-                for output, picture, place in zip(outputs, pixels, places, strict=True)
+                self.columns.values(answer, picture, self._modality(block[place]))
+                for answer, picture, place in zip(answers, pixels, places, strict=True)
             ]
             if self.heat:
+                outputs = np.stack([self.columns.output(answer) for answer in answers])
                 drawn = self.heat.draw(
                     pixels, outputs, [start + place + 1 for place in places], list(part["burned_in"])
                 )

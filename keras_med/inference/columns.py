@@ -10,6 +10,8 @@ from keras_med.data.identifiers import label_text
 from keras_med.evaluation.calibration import Calibration
 from keras_med.inference.range import Range, of_json
 
+SPREAD = "spread"  # between members: the deviation of their p of the likeliest class, or of their number
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -17,6 +19,7 @@ class Columns:
 
     classes: as text, in the order of the outputs; a binary network's one output is the probability of the last.
     threshold: of the network's own probability, before any calibration: that is what it was chosen on.
+    members: networks whose mean the output is; 0 where it is that of a single one.
     known: what training pictures are like, where the export says it.
     undecided: why there is no decision or calibrated probability although the export has what it takes.
     """
@@ -25,6 +28,7 @@ class Columns:
     classes: tuple[str, ...]
     calibration: Calibration | None = None
     threshold: float | None = None
+    members: int = 0
     known: Range | None = None
     undecided: str = ""
 
@@ -38,25 +42,33 @@ class Columns:
         """Name all columns."""
         calibrated = [f"calibrated_{name}" for name in self._named] if self.calibration else []
         decision = ["decision"] if self.threshold is not None else []
-        return [*self.outputs, *calibrated, *decision, *(["out_of_range"] if self.known else [])]
+        spread = [SPREAD] if self.members else []
+        return [*self.outputs, *calibrated, *decision, *spread, *(["out_of_range"] if self.known else [])]
 
     @property
     def by_modality(self) -> bool:
         """Say whether a picture's modality tells if it is out of range."""
         return self.known is not None and bool(self.known.modalities)
 
-    def values(self, output: np.ndarray, pixels: np.ndarray, modality: str = "") -> list[object]:
-        """Return what stands in them for the network's output on one prepared picture.
+    def output(self, answer: np.ndarray) -> np.ndarray:
+        """Return the network's output: the mean of its members', where the answer has those one after the other."""
+        return self._said(answer).mean(axis=0)
+
+    def values(self, answer: np.ndarray, pixels: np.ndarray, modality: str = "") -> list[object]:
+        """Return what stands in them for the answer on one prepared picture.
 
         Args:
+            answer: the network's output, or its members'.
             modality: that its DICOM file names.
         """
-        own = np.atleast_1d(output).astype(np.float64)
+        own = self.output(answer)
         told: list[object] = [float(value) for value in own]
         if self.calibration is not None:
             told += [float(value) for value in self._calibrated(own, self.calibration)]
         if self.threshold is not None:
             told.append(self.classes[int(own[0] >= self.threshold)])
+        if self.members:
+            told.append(float(self._said(answer)[:, int(own.argmax())].std(ddof=1)))
         if self.known is not None:
             told.append(self.known.outside(pixels, modality))
         return told
@@ -64,6 +76,9 @@ class Columns:
     @property
     def _named(self) -> Sequence[str]:
         return self.classes[-1:] if self.kind == "binary" else self.classes
+
+    def _said(self, answer: np.ndarray) -> np.ndarray:
+        return np.asarray(answer, np.float64).reshape(max(1, self.members), -1)
 
     def _calibrated(self, own: np.ndarray, calibration: Calibration) -> np.ndarray:
         if self.kind == "binary":
@@ -80,7 +95,8 @@ def columns_of(manifest: dict[str, Any]) -> Columns:
         offsets = tuple(map(float, fitted["offsets"]))
         calibration = Calibration(fitted["method"], float(fitted["temperature"]), offsets, examples=0)
     known = of_json(manifest["range"]) if manifest.get("range") else None
-    found = Columns(manifest["target"]["kind"], classes, calibration, threshold, known)
+    members = int(manifest.get("members", 0))
+    found = Columns(manifest["target"]["kind"], classes, calibration, threshold, members, known)
     of = manifest.get("decides_on") or {}
     return _without_patients_figures(found, str(of["combine"])) if of.get("unit") == "patient" else found
 

@@ -16,6 +16,7 @@ from scipy import ndimage
 from keras_med.errors import DataError
 from keras_med.export.network import before_last_activation
 from keras_med.export.quiet import tensorflow
+from keras_med.models import ensemble
 from keras_med.models.graph import Step
 from keras_med.models.mirroring import own_side
 
@@ -36,8 +37,10 @@ class Explainer:
         scores = before_last_activation(network) or network
         if not 0 <= target < scores.outputs[0].shape[-1]:
             raise DataError(f"The network has no output {target}; it has {scores.outputs[0].shape[-1]}.")
-        self._place, self._grid = last_map(network)
-        self._both = keras.Model(network.inputs, [self._place, scores.outputs[0]])
+        found = [last_map(one) for one in ensemble.members(network) or [network]]
+        places = {id(place): place for place, _ in found}  # members may share theirs
+        self._grid = found[0][1]
+        self._all = keras.Model(network.inputs, [*places.values(), scores.outputs[0]])
         self._mirrored = own_side(network)[1]
         self._target, self._signed = target, signed
 
@@ -50,16 +53,17 @@ class Explainer:
         return _enlarged(kept, images.shape[1:-1])
 
     def _evidence(self, images: np.ndarray) -> np.ndarray:
-        """Return gradients times features, on the grid of the features."""
+        """Return gradients times features, on the grid of the features, summed over the members of an ensemble."""
         tf = tensorflow()
         given = tf.convert_to_tensor(np.asarray(images, np.float32))
         with tf.GradientTape() as tape:
             # A frozen network has no variables that the tape would follow; the image leads to every map.
             tape.watch(given)
-            features, scores = self._both([given], training=False)
+            *places, scores = self._all([given], training=False)
             score = tf.reduce_sum(scores[:, self._target])
-        gradients = tape.gradient(score, features)
-        return self._on_grid(tf.reduce_sum(tf.cast(gradients * features, tf.float32), axis=-1).numpy())
+        pairs = zip(tape.gradient(score, places), places, strict=True)
+        each = [tf.reduce_sum(tf.cast(slope * features, tf.float32), axis=-1) for slope, features in pairs]
+        return self._on_grid(tf.add_n(each).numpy())
 
     def occlusion(self, image: np.ndarray, *, side: int, batch: int = 32) -> np.ndarray:
         """Return by how much the score falls when a block of `side` pixels is filled with the image's mean.
@@ -77,7 +81,7 @@ class Explainer:
         return heat
 
     def _score(self, images: np.ndarray) -> np.ndarray:
-        _, scores = self._both([np.asarray(images, np.float32)], training=False)
+        scores = self._all([np.asarray(images, np.float32)], training=False)[-1]
         return np.asarray(scores, np.float32)[:, self._target]
 
     def _on_grid(self, small: np.ndarray) -> np.ndarray:

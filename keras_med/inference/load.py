@@ -56,10 +56,24 @@ class LoadedModel:
             raise DataError(f"This export has no signature for encoded files: {reason}.", where=str(self.folder))
         return self._loaded.encoded(list(files)).numpy()
 
+    def answer(self, pixels: np.ndarray) -> np.ndarray:
+        """Return what every member of an ensemble puts out, one after the other; of a single network its output."""
+        return self._answer(np.asarray(pixels, np.float32)).numpy()
+
     @property
     def function(self) -> Function:
         """The same as what an engine runs."""
-        return Function(call=self._loaded.serve, shape=self.shape, backend=TENSORFLOW, plain=self.predict)
+        return Function(call=self._answer, shape=self.shape, backend=TENSORFLOW, plain=self.answer)
+
+    @property
+    def recorded(self) -> np.ndarray:
+        """What `answer` has to give for the golden images, one row each."""
+        golden = self.manifest["golden"]
+        return np.asarray(golden.get("members", golden["served"]), np.float32)
+
+    @property
+    def _answer(self) -> Any:
+        return self._loaded.members if "members" in self._loaded.signatures else self._loaded.serve
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Return the output before the last activation, or the output itself of a network that has none."""

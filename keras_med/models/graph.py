@@ -1,7 +1,7 @@
 """A functional model to its steps in the order of computation: the one place that knows how Keras stores a graph."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,23 @@ def _step(node: Any) -> Step:
         outputs=tuple(id(tensor) for tensor in node.output_tensors),
         results=tuple(node.output_tensors),
     )
+
+
+def again(planned: Sequence[Step], given: Mapping[int, Any]) -> dict[int, Any]:
+    """Call the same layers on other symbolic tensors, un-nested; return those that stand for each of the old ones.
+
+    Args:
+        given: what stands for the tensors that the steps begin with, by identity.
+    """
+    values = dict(given)
+
+    def other(value: Any) -> Any:
+        return values[id(value)] if isinstance(value, keras.KerasTensor) else value
+
+    for step in planned:
+        arguments, keywords = keras.tree.map_structure(other, (step.arguments, step.keywords))
+        values.update(zip(step.outputs, keras.tree.flatten(step.operation(*arguments, **keywords)), strict=True))
+    return values
 
 
 class Values:

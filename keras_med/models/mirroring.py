@@ -4,8 +4,6 @@ Mirroring at prediction alone would make another network than the one that was t
 the graph it is in all of them: whatever runs, verifies or exports the network has it.
 """
 
-from typing import Any
-
 import keras
 
 from keras_med.models import graph
@@ -15,15 +13,8 @@ _COLUMNS = 2  # the axis that left and right lie on, behind the batch and the ro
 
 def both_ways(image: keras.KerasTensor, features: keras.KerasTensor) -> keras.KerasTensor:
     """Return the mean of the features of an image and of its mirror image; both come from the same layers."""
-    values = {id(image): keras.ops.flip(image, axis=_COLUMNS)}
-
-    def mirrored(value: Any) -> Any:
-        return values[id(value)] if isinstance(value, keras.KerasTensor) else value
-
-    for step in graph.steps(keras.Model(image, features)):
-        arguments, keywords = keras.tree.map_structure(mirrored, (step.arguments, step.keywords))
-        result = step.operation(*arguments, **keywords)
-        values.update(zip(step.outputs, keras.tree.flatten(result), strict=True))
+    turned = {id(image): keras.ops.flip(image, axis=_COLUMNS)}
+    values = graph.again(graph.steps(keras.Model(image, features)), turned)
     return keras.layers.Average(name="both_ways")([features, values[id(features)]])
 
 

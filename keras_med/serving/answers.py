@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, Field
 
-from keras_med.inference.columns import Columns
+from keras_med.inference.columns import SPREAD, Columns
 
 
 class Prediction(BaseModel):
@@ -17,6 +17,10 @@ class Prediction(BaseModel):
     outputs: dict[str, float] = Field(default={}, description="p_<class>, or predicted: the network's own")
     calibrated: dict[str, float] = Field(default={}, description="calibrated_<class>, where the export has one")
     decision: str | None = Field(default=None, description="the class at the export's threshold, where it has one")
+    spread: float | None = Field(
+        default=None,
+        description="between the members of an ensemble: the deviation of their p of its class, or of their number",
+    )
     out_of_range: str | None = Field(
         default=None,
         description="what is unlike training; empty if nothing is, null if the export cannot tell",
@@ -84,15 +88,16 @@ class Looked(BaseModel):
     no_heat: str = Field(default="", description="why there is no heat")
 
 
-def filled(prediction: Prediction, columns: Columns, output: np.ndarray, pixels: np.ndarray, modality: str) -> None:
-    """Put the network's output on one picture into its answer, as `predict` writes it into its row."""
-    if not np.isfinite(output).all():
+def filled(prediction: Prediction, columns: Columns, answer: np.ndarray, pixels: np.ndarray, modality: str) -> None:
+    """Put the network's answer on one picture in, as `predict` writes it into its row."""
+    if not np.isfinite(answer).all():
         prediction.reason = "The network answers with numbers that are not finite."
         return
-    found = dict(zip(columns.names, columns.values(output, pixels, modality), strict=True))
+    found = dict(zip(columns.names, columns.values(answer, pixels, modality), strict=True))
     prediction.outputs = {name: _number(found.pop(name)) for name in columns.outputs}
-    decision, unlike = found.pop("decision", None), found.pop("out_of_range", None)
+    decision, spread, unlike = (found.pop(name, None) for name in ("decision", SPREAD, "out_of_range"))
     prediction.decision = None if decision is None else str(decision)
+    prediction.spread = None if spread is None else _number(spread)
     prediction.out_of_range = None if unlike is None else str(unlike)
     prediction.calibrated = {name: _number(value) for name, value in found.items()}
 

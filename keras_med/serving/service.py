@@ -40,7 +40,7 @@ class Service:
         self._readers = Readers(self._image, count=count)
         self._reading = ThreadPoolExecutor(count, thread_name_prefix="reading")
         self._planning = ThreadPoolExecutor(1, thread_name_prefix="planning")  # pydicom is quietened for a process
-        self._batches = Batches(model.predict)
+        self._batches = Batches(model.answer)
         self._heat = Heat(model.folder, self._columns.kind, trust=bool(model.changed))
         self._batches.ask(np.zeros(model.shape, np.float32)).result()  # the first call takes a second
 
@@ -128,9 +128,9 @@ class Service:
         if read.pixels is None:
             return made, None
         made.notes = list(read.notes)
-        output = await asyncio.wrap_future(self._batches.ask(read.pixels))
-        await asyncio.to_thread(filled, made, self._columns, output, read.pixels, read.modality)
-        return made, output if not made.reason else None
+        answer = await asyncio.wrap_future(self._batches.ask(read.pixels))
+        await asyncio.to_thread(filled, made, self._columns, answer, read.pixels, read.modality)
+        return made, self._columns.output(answer) if not made.reason else None
 
 
 def _shown(seen: Seen) -> Shown:

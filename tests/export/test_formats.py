@@ -11,6 +11,7 @@ from keras_med.errors import EnvironmentProblem, RecipeError, RunFailed
 from keras_med.export import formats, manifest
 from keras_med.export.savedmodel import Format, export
 from keras_med.export.verify import verify
+from keras_med.models import ensemble
 from keras_med.models.mirroring import both_ways
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -27,6 +28,21 @@ def picture_network() -> keras.Model:
     features = keras.layers.Dropout(0.5)(keras.layers.GlobalMaxPooling2D()(features))
     features = both_ways(image, features)
     return keras.Model(image, keras.layers.Activation("sigmoid")(keras.layers.Dense(1)(features)))
+
+
+def ensemble_network(activation: str | None) -> keras.Model:
+    """Return the mean of three heads on features that are computed once."""
+    keras.utils.set_random_seed(7)
+    image = keras.Input((12, 10, 3))
+    features = keras.layers.Conv2D(16, 3, activation="relu")(keras.layers.Rescaling(1 / 64)(image))
+    features = keras.layers.GlobalAveragePooling2D()(features)
+    heads = {}
+    for name in ("fold0", "fold1", "fold2"):
+        given = keras.Input((16,))
+        start = keras.initializers.RandomNormal(0, 4)
+        end = keras.layers.Dense(3 if activation == "softmax" else 1, kernel_initializer=start)(given)
+        heads[name] = keras.Model(given, end if activation else keras.layers.Rescaling(18.0, 50.0)(end))
+    return keras.Model(image, ensemble.joined(features, heads, activation, "mean"))
 
 
 def volume_network() -> keras.Model:
@@ -51,6 +67,28 @@ def test_every_format_passes_on_the_same_golden_images(exported: Path) -> None:
     ]
     assert all(check.passed for check in checks)
     assert {manifest.ONNX_FILE, manifest.LITERT_FILE} <= set(manifest.read(exported)["files"])
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax", None])
+def test_every_format_of_an_ensemble_says_what_each_member_says(activation: str | None, tmp_path: Path) -> None:
+    network = ensemble_network(activation)
+    network.save(tmp_path / "model.keras")
+    kind = {"sigmoid": "binary", "softmax": "classes"}.get(str(activation), "regression")
+    told = {"target": {"kind": kind, "unit": "mm"}}
+    export(tmp_path / "model.keras", tmp_path / "export", told, formats=["onnx", "litert", "litert_int8"])
+    checks = verify(tmp_path / "export").checks
+    outputs = ["logits", "serve", "members"] if activation else ["serve", "members"]
+    names = ("SavedModel", "ONNX", "LiteRT", "LiteRT int8")
+    assert [(check.format, check.output) for check in checks] == [(name, out) for name in names for out in outputs]
+    assert all(check.difference < 1e-3 for check in checks if "int8" not in check.format)
+    content = manifest.read(tmp_path / "export")
+    served, said = (np.array(content["golden"][name]) for name in ("served", "members"))
+    np.testing.assert_allclose(said.reshape(len(said), 3, -1).mean(axis=1), served, rtol=1e-5, atol=1e-6)
+    assert content["members"] == 3
+    assert content["golden"]["needed_span"] == (4 if activation else 18)
+    onnx = pytest.importorskip("onnx").load(str(tmp_path / "export" / manifest.ONNX_FILE))
+    held = [int(np.prod(each.dims)) for each in onnx.graph.initializer]
+    assert held.count(3 * 3 * 3 * 16) == 1, "what the members share is there once, for all outputs"
 
 
 def test_the_onnx_file_takes_any_batch_and_answers_as_the_network(exported: Path) -> None:

@@ -8,6 +8,7 @@ import keras_med.models
 from keras_med.errors import DataError
 from keras_med.inference.explain import Explainer, last_map, shuffled
 from keras_med.inference.explanations import agreement, similarity
+from keras_med.models import ensemble
 from keras_med.models.mirroring import both_ways
 
 SIDE, SQUARE = 32, 8
@@ -111,6 +112,19 @@ def test_heat_of_a_mirrored_network_is_that_of_both_sides_where_they_lie() -> No
     pixels = np.array([[1.0, 3.0], [5.0, 7.0]]).reshape(1, 2, 2, 1)
     np.testing.assert_allclose(network(pixels), [[1 * 1 + 1 * 3 + 2 * 5 + 2 * 7]])
     np.testing.assert_allclose(Explainer(network).heat(pixels)[0], [[1, 3], [10, 14]], atol=1e-6)
+
+
+def test_heat_of_an_ensemble_is_the_mean_of_its_members() -> None:
+    pixels = np.array([[4.0, 0.0], [-2.0, 8.0]]).reshape(1, 2, 2, 1)
+    networks = {}
+    for name, weight in (("fold0", 8.0), ("fold1", 2.0)):  # 2 and 0.5 of each pixel
+        image = keras.Input((2, 2, 1))
+        pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(1, 1, use_bias=False)(image))
+        networks[name] = keras.Model(image, keras.layers.Dense(1, use_bias=False)(pooled))
+        networks[name].set_weights([np.ones((1, 1, 1, 1)), np.array([[weight]])])
+    image = keras.Input((2, 2, 1))
+    network = keras.Model(image, ensemble.joined(image, networks, None, "predicted"))
+    np.testing.assert_allclose(Explainer(network).heat(pixels)[0], [[5, 0], [0, 10]], atol=1e-6)
 
 
 def test_what_cannot_be_shown_is_said_in_a_sentence() -> None:

@@ -18,6 +18,7 @@ import uvicorn
 from keras_med.export.savedmodel import export
 from keras_med.inference.load import load_model
 from keras_med.jobs.local import warm_up
+from keras_med.models import ensemble
 from keras_med.serving.app import application
 from keras_med.serving.service import Service
 
@@ -48,6 +49,27 @@ def exported(folder: Path, size: Sequence[int], values: Any, **told: Any) -> Pat
 
 
 @pytest.fixture(scope="package")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the mean of two networks that answer sigmoid(4 m) and sigmoid(-2), m the mean over 255."""
+    folder = tmp_path_factory.mktemp("several")
+    image, heads = keras.Input((4, 4, 1)), dict[str, keras.Model]()
+    for name, weight, bias in (("fold0", 4.0, 0.0), ("fold1", 0.0, -2.0)):
+        given, dense = keras.Input((1,)), keras.layers.Dense(1)
+        heads[name] = keras.Model(given, dense(given))
+        dense.set_weights([np.array([[weight]]), np.array([bias])])
+    same = keras.layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")
+    mean = keras.layers.GlobalAveragePooling2D()(same(keras.layers.Rescaling(1 / 255)(image)))
+    keras.Model(image, ensemble.joined(mean, heads, "sigmoid", "mean")).save(folder / "model.keras")
+    told = {
+        "target": {"kind": "binary", "positive": "1"},
+        "classes": ["0", "1"],
+        "preparation": {"size": [4, 4], "values": [0.0, 80.0], "channels": 1},
+    }
+    export(folder / "model.keras", folder / "saved_models" / "several" / "1", told)
+    return folder / "saved_models" / "several" / "1"
+
+
+@pytest.fixture(scope="package")
 def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export a network of CT slices in two windows, calibrated."""
     calibration = {"method": "temperature", "temperature": 2.0, "offsets": [0.0, 0.0]}
@@ -71,6 +93,11 @@ def served(folder: Path) -> Iterator[Service]:
 @pytest.fixture(scope="package")
 def flat_service(flat: Path) -> Iterator[Service]:
     yield from served(flat)
+
+
+@pytest.fixture(scope="package")
+def several_service(several: Path) -> Iterator[Service]:
+    yield from served(several)
 
 
 @pytest.fixture(scope="package")

@@ -158,6 +158,16 @@ def test_a_picture_comes_with_its_own_values_and_heat(client: Client, samples: A
     assert (missing.status_code, missing.json()["detail"]) == (422, "There is no row 2; there are 2.")
 
 
+def test_the_members_of_an_ensemble_are_told_apart(several_service: Service, samples: Any) -> None:
+    client = Client(several_service, "http://localhost")
+    looked = client.post("/look", **form(("a.dcm", samples.ct(80)))).json()
+    one, two = sigmoid(4), sigmoid(-2)
+    assert looked["prediction"]["outputs"]["p_1"] == pytest.approx((one + two) / 2, abs=1e-6)
+    assert looked["prediction"]["spread"] == pytest.approx((one - two) / np.sqrt(2), abs=1e-6)
+    assert looked["heat_of"] == "p_1"
+    assert looked["heat"] is not None
+
+
 def test_a_large_picture_is_made_smaller_for_the_page(client: Client, samples: Any) -> None:
     told = client.post("/look", **form(("a.png", samples.png(7, side=2000)))).json()["picture"]
     assert (told["width"], told["height"], told["bits"]) == (view.LONGEST, view.LONGEST, 8)

@@ -145,6 +145,7 @@
       value.append(make("small", health.unit));
       card.append(value);
     } else (health.kind === "binary" ? binary : classes)(card, prediction);
+    if (prediction.spread !== null && prediction.spread !== undefined) card.append(make("p", "\u00b1 " + short(prediction.spread) + " between the networks whose mean this is", "quiet notes"));
     if (health.undecided) card.append(make("p", health.undecided, "quiet notes"));
     if (prediction.out_of_range) card.append(make("p", "Unlike the training pictures in " + prediction.out_of_range + ": do not rely on this answer.", "flag red"));
     else if (prediction.out_of_range === "") card.append(make("p", "Like the training pictures in brightness, layout and texture.", "quiet notes"));

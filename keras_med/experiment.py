@@ -195,7 +195,7 @@ def _search(begun: Experiment) -> None:
 
 
 def _fits(begun: Experiment) -> list[str]:
-    """Train the folds, then the final networks, which need to know their best epochs."""
+    """Train the folds, then the final networks, which need to know their best epochs, or else take the folds' mean."""
     run, recipe = begun.run, begun.recipe
     table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
     plans = folds.fold_plans(recipe, table, with_test=begun.with_test)
@@ -205,6 +205,10 @@ def _fits(begun: Experiment) -> list[str]:
     scored = _train(begun, folds.stages(plans, recipe))
     if recipe.final is None:
         return scored
+    if recipe.final.ensemble:
+        means = folds.ensemble_plans(recipe, scored, with_test=begun.with_test)
+        run_jobs([folds.write_fit(run, name, plan, _common(begun)) for name, plan in means.items()])
+        return [*scored, *means]
     last = folds.final_stages(recipe, recipe.final, run, scored, with_test=begun.with_test)
     return [*scored, *_train(begun, last)]
 
@@ -269,8 +273,7 @@ def _export(begun: Experiment) -> None:
     if fit is None:
         say("no model is exported: folds describe a procedure; give the recipe final=Final() to train one")
         return
-    job = folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": fit})
-    run_jobs([job])
+    run_jobs([folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": fit})])
     in_run = begun.settings["demo"] or begun.settings["smoke"]
     classes, found = begun.settings["target"]["classes"] or None, runfolder.read_json(run.metrics)
     description = manifest.describe(recipe, name=begun.opened.title, classes=classes, decision=found)
@@ -284,8 +287,7 @@ def _export(begun: Experiment) -> None:
         "formats": list(recipe.export.formats),
     }
     if "litert_int8" in recipe.export.formats:
-        file = run.fit("export").path / "held_out.npz"
-        settings["held_out"] = str(held_out_pictures(run, recipe, fold, file, description["threshold"]).absolute())
+        settings["held_out"] = held_out_pictures(run, recipe, fold, description["threshold"])
     made = export_in_fresh_process(run.fit("export").path, settings)
     begun.remember(export=made["path"])
     say(f"exported and verified in a fresh process: {made['path']}")

@@ -12,6 +12,8 @@ def command(arguments: argparse.Namespace) -> int:
     fit = runfolder.FitFolder(arguments.folder.absolute())
     if not fit.settings.is_file():
         raise RecipeError("This is no fit: it has no settings.json.", where=str(fit.path))
+    if not runfolder.read_json(fit.settings).get("plan", {}).get("epochs"):
+        raise RecipeError("This is no fit: its settings.json plans no training.", where=str(fit.path))
     if not fit.done.is_file():
         import os
 

@@ -15,7 +15,7 @@ from keras_med.data.dividing import divide_index
 from keras_med.data.location import default_cache, locate
 from keras_med.errors import EnvironmentProblem
 from keras_med.recipe.opening import Options, read_recipe
-from keras_med.recipe.words import Image, Recipe
+from keras_med.recipe.words import Image, KFold, Recipe
 from keras_med.search import ahead, measuring
 from keras_med.search.ahead import Phase
 from keras_med.search.measuring import Measured
@@ -54,6 +54,14 @@ class Plan:
             found[phase.name] = found.get(phase.name, 0) + sum(fit.steps for fit in phase.fits)
         return found
 
+    @property
+    def export_bytes(self) -> int:
+        """Bytes of the weights that leave the run; members of an ensemble share what is frozen in all."""
+        final, split = self.recipe.final, self.recipe.split
+        members = split.folds if final is not None and final.ensemble and isinstance(split, KFold) else 1
+        own = self.measured.parameters - self.measured.shared
+        return 4 * (self.measured.shared + members * own)
+
     def seconds(self, workers: int | None = None) -> float:
         """Time of the whole run, on this machine or on so many workers like it that take a job each."""
         prepared = self.files.prepare_seconds(workers or self.files.workers)
@@ -77,6 +85,7 @@ class Plan:
             "steps": self.steps,
             "memory_bytes": self.memory_bytes,
             "limit_bytes": self.limit_bytes,
+            "export_bytes": self.export_bytes,
             "seconds": round(self.seconds(), 1),
             "seconds_with_workers": {str(count): round(self.seconds(count), 1) for count in _WORKERS},
         }
@@ -106,6 +115,12 @@ class Plan:
         each = f"{1000 * self.measured.seconds_an_image:.1f} ms each by TensorFlow, the slowest engine"
         return [f"features       {self.passes} images through the frozen part, {each}; {_size(self.features_bytes)}"]
 
+    def _exported(self) -> list[str]:
+        if self.recipe.final is None or not self.recipe.final.ensemble:
+            return []
+        one = f"{_size(4 * self.measured.parameters)} each, of which they share {_size(4 * self.measured.shared)}"
+        return [f"export         {_size(self.export_bytes)} of weights: the mean of the folds' networks, {one}"]
+
     def _ahead(self) -> list[str]:
         counts = [f"{count:,} of {name}" for name, count in self.steps.items()]
         each = [f"{cost.steps[-1]:.2g} s" for cost in self.measured.costs]
@@ -115,6 +130,7 @@ class Plan:
         return [
             f"steps          at most {sum(self.steps.values()):,} in {fits} fits: {', '.join(counts)}",
             f"a step         {' and, in the second stage, '.join(each)}, measured here",
+            *self._exported(),
             f"memory         {_size(self.memory_bytes)} at the peak; this machine has {_size(self.limit_bytes)}",
             f"time           {time}",
         ]
@@ -158,7 +174,10 @@ def estimate(files: Files, splits: pd.DataFrame, recipe: Recipe, measured: Measu
 def _fits(splits: pd.DataFrame, recipe: Recipe) -> dict[str, dict[str, int]]:
     train, copies = recipe.train, ahead.copies(recipe)
     found = {}
+    whole = recipe.final is not None and recipe.final.ensemble  # whose fold is what its members trained on together
     for fold, places in ahead.counted(splits).items():
+        if fold == folds.FINAL and whole:
+            continue
         steps = ahead.steps_of_epoch(places.get("train", 0), train.examples, train.batch_size, copies)
         found[fold] = {"steps": steps, **places}
     return found

@@ -58,6 +58,8 @@ MEASURED = Measured(
     shape=None,
     seconds_an_image=0.0,
     batches=[],
+    parameters=1000,
+    shared=900,
 )
 OPTIONS = Options("recipe.py")
 
@@ -105,6 +107,17 @@ def test_repeats_second_stages_and_final_networks_are_steps_too() -> None:
         ("final", 2, 0, 3 * 3),
         ("final", 2, 1, 7 * 3),
     ]
+
+
+def test_an_ensemble_trains_nothing_more_and_its_size_is_told(files: Files) -> None:
+    asked = replace(recipe(), split=KFold(folds=2), final=Final(ensemble=True))
+    rows = pd.concat([SPLITS, SPLITS.assign(fold="1"), SPLITS.assign(fold="final")])
+    plan = planning.estimate(files, rows, asked, MEASURED, OPTIONS)
+    assert list(plan.steps) == ["folds"]
+    assert list(plan.fits) == ["0", "1"]
+    assert plan.export_bytes == 4 * (900 + 2 * 100)
+    (line,) = (line for line in plan.lines() if line.startswith("export"))
+    assert line.endswith("4 KiB of weights: the mean of the folds' networks, 4 KiB each, of which they share 4 KiB")
 
 
 def test_the_fits_of_a_search_have_batches_and_epochs_of_their_own() -> None:

@@ -198,6 +198,9 @@ def _given(table: pd.DataFrame, recipe: Recipe, file: Path, partial: bool) -> tu
         made = made[made["fold"] != BLOCKS].reset_index(drop=True)
     if partial:  # a smoke run has two folds only
         made = made[made["fold"].isin({*expected, BLOCKS})].reset_index(drop=True)
+    if recipe.final is not None and recipe.final.ensemble:  # the file may be of a run that had a final network
+        known = (made["fold"] == "final") & made["split"].isin(["validation", "calibration"])
+        made = made.assign(split=made["split"].mask(known, "train"))
     found = set(made["fold"]) - {BLOCKS}
     if found != expected:
         raise RecipeError(

@@ -225,9 +225,14 @@ def _with_part(units: Units, places: np.ndarray, share: float, seed: int, part: 
 
 
 def _final(units: Units, first: np.ndarray, final: Final, seed: int) -> np.ndarray:
-    """Train on nearly everything outside the test split; `redraw` takes the test split too, as some notebooks do."""
+    """Train on nearly everything outside the test split; `redraw` takes the test split too, as some notebooks do.
+
+    An ensemble has trained on all of it: each fold's own part is known to the other folds' networks.
+    """
     kept = np.isin(first, ["test", "unused"])
     places = np.where(kept & (not final.redraw), first, "train").astype(object)
+    if final.ensemble:
+        return places
     places = _with_part(units, places, final.calibration, seed_for(seed, "calibration"), "calibration")
     return _with_part(units, places, 1 - final.share, seed_for(seed, "final"))
 

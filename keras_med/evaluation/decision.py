@@ -29,6 +29,8 @@ from keras_med.recipe.words import Evaluate, Recipe
 Check = dict[str, str]
 Priors = tuple[tuple[float, ...], tuple[float, ...]]
 
+OUT_OF_FOLD = "out_of_fold"
+_OF_MEMBERS = "That is of single members of the ensemble; what their mean reaches, the test alone can say."
 _SHOWN = ("brier", "log_loss", "calibration_slope", "calibration_intercept")
 
 
@@ -80,18 +82,24 @@ class Decision:
         return told
 
 
-def decide(unseen: pd.DataFrame, scoring: Scoring, recipe: Recipe, priors: Priors | None) -> Decision | None:
+def decide(
+    unseen: pd.DataFrame, scoring: Scoring, recipe: Recipe, priors: Priors | None, *, fit: str = ""
+) -> Decision | None:
     """Choose threshold and calibration; None for a regression, or where the network saw all that has a label.
 
     Args:
-        unseen: the exported network's predictions of labelled examples that it did not train on, of one role.
+        unseen: the exported network's predictions of labelled examples that it did not train on, of one role; or, of an
+            ensemble, each member's of its own fold: nothing but the test is unseen by all of them.
         priors: the classes' natural shares and those of training, where training changed them.
+        fit: the exported network's, where the predictions are its members'.
     """
     if scoring.kind == "regression" or not len(unseen):
         return None
-    fit, part = str(unseen["fit"].iloc[0]), str(unseen["role"].iloc[0])
+    fit, part = fit or str(unseen["fit"].iloc[0]), str(unseen["role"].iloc[0])
     unseen = cases(unseen, scoring)
     threshold, refusal = _threshold(unseen, scoring, recipe.evaluate)
+    if threshold is not None and part == OUT_OF_FOLD:
+        threshold = replace(threshold, sentence=f"{threshold.sentence} {_OF_MEMBERS}")
     # What combines a patient's probabilities bends them too: no change of the examples' prior undoes it.
     combined = scoring.case == "patient"
     bent = combined or recipe.train.loss == "focal" or recipe.train.label_smoothing > 0
@@ -134,7 +142,8 @@ def too_few(splits: pd.DataFrame, index: pd.DataFrame, fold: str | None, recipe:
     if wanted.sensitivity is None or fold is None:
         return []
     part = unseen_part(recipe)
-    rows = splits[(splits["fold"] == fold) & (splits["split"] == part)]
+    own = splits["fold"].str.isdecimal() if part == OUT_OF_FOLD else splits["fold"] == fold
+    rows = splits[own & (splits["split"] == part)]
     table = index.set_index("id").reindex(rows["id"])
     positive = table["label"].map(label_text) == label_text(getattr(recipe.target, "positive", None))
     if "patient" in table:
@@ -150,7 +159,12 @@ def too_few(splits: pd.DataFrame, index: pd.DataFrame, fold: str | None, recipe:
 
 
 def unseen_part(recipe: Recipe) -> str:
-    """Name the part on which threshold and calibration are chosen: the exported network never trains on it."""
+    """Name the part on which threshold and calibration are chosen: the exported network never trains on it.
+
+    Of an ensemble these are the folds, each predicted by the one member that has not seen it.
+    """
+    if recipe.final is not None and recipe.final.ensemble:
+        return OUT_OF_FOLD
     return "calibration" if recipe.final is not None else "validation"
 
 

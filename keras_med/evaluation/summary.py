@@ -72,6 +72,8 @@ def summarise(predictions: pd.DataFrame, training_labels: Mapping[str, pd.Series
     rows = predictions[predictions["role"] == place]
     constant = _constant(pd.concat([training_labels[fit] for fit in rows["fit"].unique()]), scoring)
     watched = predictions[(predictions["role"] == "validation") & predictions["fit"].isin(rows["fit"].unique())]
+    if not len(watched):  # of an ensemble, which has no such part of its own
+        watched = predictions[predictions["role"] == "out_of_fold"]
     judged = verdict(
         rows,
         constant,

@@ -41,8 +41,10 @@ def training_range(run: RunFolder, recipe: Recipe, fold: str) -> dict[str, Any] 
     return {**made.to_json(), "training": len(training), "held_out": held_out}
 
 
-def held_out_pictures(run: RunFolder, recipe: Recipe, fold: str, file: Path, threshold: float | None) -> Path:
+def held_out_pictures(run: RunFolder, recipe: Recipe, fold: str, threshold: float | None) -> Path | None:
     """Write pictures that the exported network did not train on, for what 8-bit weights change; return the file.
+
+    None where there are none, as for the mean of folds without a test split.
 
     The threshold is that of a binary target; without a decision, as of a regression, it is no number.
     """
@@ -51,8 +53,11 @@ def held_out_pictures(run: RunFolder, recipe: Recipe, fold: str, file: Path, thr
     index = read_index(run.index).set_index("id", drop=False)
     draw = np.random.default_rng(seed_for(recipe.seed, "held out"))
     chosen = _some(index, own.loc[own["id"].isin(index["id"]), "id"], _SHOWN, draw)
+    if not len(chosen):
+        return None
     decides = {"binary": 0.5 if threshold is None else threshold, "classes": 0.0}.get(recipe.target.kind, np.nan)
     pictures = np.stack(list(_pictures(chosen, recipe)))
+    file = run.fit("export").path.absolute() / "held_out.npz"
     runfolder.write_atomically(file, lambda opened: np.savez(opened, pictures=pictures, threshold=decides))
     return file
 

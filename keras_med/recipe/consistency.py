@@ -10,6 +10,7 @@ _OF_CLASSES = ("crossentropy", "focal")
 
 def check_settings(recipe: Recipe) -> None:
     """Refuse settings that contradict each other."""
+    _check_ensemble(recipe)
     _check_loss(recipe)
     _check_rate(recipe.train, recipe.final)
     _check_stages(recipe.train, recipe.final)
@@ -17,6 +18,20 @@ def check_settings(recipe: Recipe) -> None:
     _check_cases(recipe)
     _check_threshold(recipe)
     _check_formats(recipe)
+
+
+def _check_ensemble(recipe: Recipe) -> None:
+    final = recipe.final
+    if final is None or not final.ensemble:
+        return
+    if not isinstance(recipe.split, KFold):
+        what = f"final.ensemble is the mean of the folds' networks, and split is {type(recipe.split).__name__}."
+        raise RecipeError(what, remedy="Give the recipe split=KFold(folds=5), or --set final.ensemble=false.")
+    names, plain = ("share", "start", "redraw", "calibration"), Final()
+    other = [name for name in names if getattr(final, name) != getattr(plain, name)]
+    if other:
+        what = f"final.ensemble trains no network after the folds, which final.{other[0]} is for."
+        raise RecipeError(what, remedy=f"Leave final.{other[0]} out, or --set final.ensemble=false.")
 
 
 def _check_loss(recipe: Recipe) -> None:
@@ -35,7 +50,7 @@ def _check_loss(recipe: Recipe) -> None:
 
 
 def _check_rate(train: Train, final: Final | None) -> None:
-    if train.schedule == "plateau" and final is not None:
+    if train.schedule == "plateau" and final is not None and not final.ensemble:
         what = 'train.schedule="plateau" follows the validation loss, which the final network watches and never uses.'
         raise RecipeError(what, remedy="--set train.schedule=cosine, or leave final= out of the recipe.")
     if train.warmup >= train.epochs:
@@ -84,7 +99,12 @@ def _check_threshold(recipe: Recipe) -> None:
         raise RecipeError("evaluate.sensitivity needs a binary target.", remedy="--set evaluate.sensitivity=none")
     if final is None and isinstance(recipe.split, KFold):
         what = "A threshold belongs to one network, and folds without a final network describe a procedure."
-        raise RecipeError(what, remedy="Give the recipe final=Final(calibration=0.15).")
+        raise RecipeError(what, remedy="Give the recipe final=Final(calibration=0.15), or final=Final(ensemble=True).")
+    if final is not None and final.ensemble:
+        if isinstance(recipe.split, KFold) and not recipe.split.validation:
+            what = "The threshold is chosen on the folds, and split.validation=0 chooses the weights on them too."
+            raise RecipeError(what, remedy="--set split.validation=0.1")
+        return
     if final is not None and not final.calibration:
         what = "The final network's threshold needs examples that it never saw."
         raise RecipeError(what, remedy="--set final.calibration=0.15")

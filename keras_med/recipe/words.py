@@ -179,14 +179,16 @@ class Augment:
 
 @word
 class Final:
-    """One more network after the folds, trained on nearly everything; it is the one that is exported.
+    """What is exported after the folds: one more network, trained on nearly everything, or the mean of the folds' own.
 
+    ensemble: train no other; export the mean of the folds' networks, of each its best epoch
     share: share of the examples outside the test split that it trains on; the rest is watched and never used
     start: from new weights, or from the fold with the best validation loss
     redraw: draw the watched rest from all labelled examples, test and training ones included, as some notebooks do
     calibration: share set aside first, on which the network's threshold and temperature are chosen
     """
 
+    ensemble: bool = False
     share: Share = 0.97
     start: Literal["new", "best_fold"] = "new"
     redraw: bool = False

@@ -6,6 +6,7 @@ from pathlib import Path
 from keras_med.report.checks import checks
 from keras_med.report.contents import Contents, read
 from keras_med.report.data_figures import parts_of
+from keras_med.report.folds import ensemble_sentence
 from keras_med.report.reproduce import data_hash
 from keras_med.report.scored import headline_split, scored
 from keras_med.report.wording import (
@@ -108,6 +109,8 @@ def _data(contents: Contents) -> list[str]:
 
 def _metrics(contents: Contents) -> list[str]:
     found: list[str] = ["## Metrics"]
+    if of_ensemble := ensemble_sentence(contents.metrics):
+        found.append(of_ensemble)
     said = contents.metrics.get("verdict") or {}
     if said:
         found.append(f"{_plain(str(said.get('name')))}: {_plain(str(said.get('sentence')))}")

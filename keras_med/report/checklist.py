@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from keras_med.report.contents import Contents
 from keras_med.report.data_figures import parts_of
+from keras_med.report.folds import ensemble_sentence
 from keras_med.report.wording import (
     BY_CLASS_TABLE,
     DECADE,
@@ -122,7 +123,7 @@ def _model(contents: Contents) -> list[Item]:
         Item(24, "How parameters were initialised", initial),
         Item(25, "Training", _settings(contents, "train.")),
         Item(26, "How the final model was chosen", f"{kept}; {several(len(contents.fits), 'fit')}." if kept else ""),
-        Item(27, "Ensembling", ""),
+        Item(27, "Ensembling", ensemble_sentence(contents.metrics)),
     ]
 
 

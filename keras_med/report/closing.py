@@ -6,7 +6,7 @@ from typing import Any
 from keras_med import runfolder
 from keras_med.report import wording
 from keras_med.report.decided import reached
-from keras_med.report.folds import repeat_sentences
+from keras_med.report.folds import ensemble_sentence, repeat_sentences
 from keras_med.runfolder import RunFolder
 
 
@@ -57,5 +57,5 @@ def _told(metrics: dict[str, Any], case: str) -> list[str]:
             f"({wording.interval(entry)}), {cases}"
         )
     lines += repeat_sentences(metrics)
-    own = [line for line in [reached(metrics)] if line]
+    own = [line for line in (reached(metrics), ensemble_sentence(metrics)) if line]
     return [*lines, wording.gain_sentence(metrics["improvement"], headline["metric"]), *own]

@@ -31,12 +31,18 @@ def _threshold(contents: Contents, said: Values) -> list[str]:
         return []
     if not finite(said.get("value")):
         return [f"No threshold: {said.get('sentence')} {said.get('remedy') or ''}".strip()]
-    part = split_name(str(said.get("part"))).lower()
     patients = several(int(said["positive_patients"]), "positive patient")
     if not contents.metrics.get("patients_known"):
         patients = several(int(said["positives"]), "positive example")
-    chosen = f"The threshold was chosen on {patients} of the {part} part, which the network did not train on. "
+    chosen = f"The threshold was chosen on {patients} of {_part(said)}. "
     return [reached(contents.metrics), chosen + str(said["sentence"])]
+
+
+def _part(said: Values) -> str:
+    """Name where examples came from that the network did not know."""
+    if said.get("part") == "out_of_fold":
+        return "the folds, each predicted by the one member of the ensemble that did not train on it"
+    return f"the {split_name(str(said.get('part'))).lower()} part, which the network did not train on"
 
 
 def _calibration(contents: Contents, said: Values) -> list[str]:
@@ -44,8 +50,7 @@ def _calibration(contents: Contents, said: Values) -> list[str]:
         return []
     if not said.get("method"):
         return [str(said.get("sentence"))]
-    part = split_name(str(said.get("part"))).lower()
-    told = f"Calibrated on {several(int(said['examples']), contents.case)} of the {part} part: "
+    told = f"Calibrated on {several(int(said['examples']), contents.case)} of {_part(said)}: "
     bent = said["method"] == "slope_intercept"
     told += f"slope {number(1 / said['temperature'])} and intercepts" if bent else ""
     told += "" if bent else f"temperature {number(said['temperature'])}"

@@ -21,9 +21,27 @@ def fold_table(contents: Contents) -> dict[str, Any]:
         "rows": rows,
         "metric": metric_name(metric) + (f" ({unit})" if unit else ""),
         "note": "each predicted by a network that had not trained on it",
-        "sentences": _sentences(told, pooled, unit, len(values)),
+        "sentences": [*_sentences(told, pooled, unit, len(values)), _exported(contents.metrics)],
         "repeats": repeat_sentences(contents.metrics),
     }
+
+
+def ensemble_sentence(metrics: dict[str, Any]) -> str:
+    """Say that the exported network is the folds' mean, and its size; nothing of any other network."""
+    told = metrics.get("ensemble")
+    if not told:
+        return ""
+    members, shared = len(told["members"]), told["shared"]
+    part = f"{count(shared)} of them in the frozen part, which they share" if shared else "for they share none"
+    size = f"{count(told['parameters'])} parameters, {part}"
+    own = " The figures of the test are its own." if "test" in (metrics.get("splits") or {}) else ""
+    return f"The exported network is the mean of the {members} folds' networks: {size}.{own}"
+
+
+def _exported(metrics: dict[str, Any]) -> str:
+    if metrics.get("ensemble"):
+        return f"These are of single members. {ensemble_sentence(metrics)}"
+    return "These describe the procedure; an exported network is another one. Choosing the best fold would flatter."
 
 
 def repeat_sentences(metrics: dict[str, Any]) -> list[str]:
@@ -61,5 +79,4 @@ def _sentences(told: dict[str, Any], pooled: dict[str, Any], unit: str, folds: i
         span = interval(pooled)
         limits = f" (95 % interval {span})" if span != NOT_AVAILABLE else ""
         sentences.append(f"Pooled over all out-of-fold predictions: {number(pooled['value'], unit)}{word}{limits}.")
-    last = "These describe the procedure; an exported network is another one. Choosing the best fold would flatter."
-    return [*sentences, last]
+    return sentences

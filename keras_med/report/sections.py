@@ -9,6 +9,7 @@ from keras_med.report.checks import test_uses
 from keras_med.report.contents import Contents, Fit
 from keras_med.report.data_figures import parts_of, shown_fold
 from keras_med.report.figures import Drawing
+from keras_med.report.folds import ensemble_sentence
 from keras_med.report.pictures import Picture, left_out, misses
 from keras_med.report.scored import Scored, headline_split
 from keras_med.report.wording import (
@@ -64,6 +65,7 @@ def result(contents: Contents) -> Values:
         sentences.append(f"Intervals resample images, because {why}.")
     if contents.case == "patient":
         sentences.append(f"A case is a patient, predicted as {RULES[contents.chosen('evaluate.combine', 'mean')]}.")
+    sentences += [said] if (said := ensemble_sentence(contents.metrics)) else []
     sentences += _simple(contents.metrics.get("linear"), contents.case)
     order = sorted(splits, key=lambda name: name != head)
     return {"parts": [_part(name, splits[name], contents) for name in order if splits[name]], "sentences": sentences}

@@ -79,7 +79,7 @@ def phases(
     ]
     plans = folds.fold_plans(recipe, splits, with_test=with_test)
     found += _stages("folds" if len(plans) > 1 else "fit", plans, recipe, counts, twice)
-    if recipe.final is not None:
+    if recipe.final is not None and not recipe.final.ensemble:
         found += _stages("final", _finals(plans, recipe, with_test=with_test), recipe, counts, twice)
     return found
 

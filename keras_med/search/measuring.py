@@ -33,6 +33,8 @@ class Measured:
     shape: of one image's frozen features; none where the network has none that are kept.
     seconds_an_image: of the pass that computes them, by TensorFlow.
     batches: of the search.
+    parameters: of one network.
+    shared: those of its frozen part.
     """
 
     costs: tuple[Cost, ...]
@@ -41,6 +43,8 @@ class Measured:
     shape: tuple[int, ...] | None
     seconds_an_image: float
     batches: list[dict[str, Any]]
+    parameters: int
+    shared: int
 
 
 def measure(options: Options, recipe: Recipe, images: np.ndarray) -> Measured:
@@ -91,4 +95,6 @@ def _measured(rehearsal: dict[str, Any], batches: list[dict[str, Any]]) -> Measu
         shape=tuple(frozen["shape"]) if frozen else None,
         seconds_an_image=frozen["seconds_an_image"] if frozen else 0.0,
         batches=batches,
+        parameters=rehearsal["parameters"],
+        shared=rehearsal["shared"],
     )

@@ -63,7 +63,7 @@ def run_fit(folder: Path) -> None:
         used, model = model, build_model(recipe, examples, given, features)
         model.set_weights(used.get_weights())
     runfolder.write_atomically(fit.best, lambda file: model.save(file))
-    runfolder.write_csv(fit.predictions, _predictions(model, examples, plan, recipe, fit))
+    runfolder.write_csv(fit.predictions, predictions(model, examples, plan, recipe, fit))
     _finish(fit, state, examples, trained, time.monotonic() - started)
 
 
@@ -159,7 +159,7 @@ def _start_from(trained: keras.Model, other: FitFolder) -> None:
     trained.set_weights(keras.models.load_model(other.best, compile=False).get_weights())
 
 
-def _predictions(model: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder) -> pd.DataFrame:
+def predictions(model: keras.Model, examples: Examples, plan: FitPlan, recipe: Recipe, fit: FitFolder) -> pd.DataFrame:
     """Predict every place of the plan, one row an example."""
     parts = []
     for place in plan.predict:

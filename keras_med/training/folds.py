@@ -18,12 +18,14 @@ from keras_med.recipe.words import Column, Final, KFold, Recipe
 from keras_med.runfolder import RunFolder
 
 RUN_FIT = "keras_med.training.fit:run_fit"
+RUN_ENSEMBLE = "keras_med.training.ensemble:run_ensemble"
 RUN_EXTRACTION = "keras_med.training.extract:run_extraction"
 RUN_PART = "keras_med.training.extract:run_part"
 RUN_ASSEMBLY = "keras_med.training.assemble:run_assembly"
 RUN_PROBE = "keras_med.training.runtime:probe"
 TRIAL = "t000"
 FINAL = "final"
+ENSEMBLE = f"{TRIAL}-ensemble"
 _REPEAT = "-seed"
 _TUNED = "-tuned"
 
@@ -43,6 +45,7 @@ class FitPlan:
     examples: most training examples; None for all.
     head: the fit of the first stage that this one goes on with, on images and with layers set free; None in that stage.
     after: a fit of fewer epochs that this one goes on after, as if it had been one.
+    members: fits whose mean this one is, without any training.
     """
 
     fold: str
@@ -56,6 +59,7 @@ class FitPlan:
     examples: int | None = None
     head: str | None = None
     after: str | None = None
+    members: tuple[str, ...] = ()
 
 
 def fit_name(fold: str) -> str:
@@ -78,6 +82,8 @@ def exported_fold(recipe: Recipe) -> str | None:
 
 def exported_fit(recipe: Recipe) -> str | None:
     """Return the name of the fit whose network is exported: of two stages, the second."""
+    if recipe.final is not None and recipe.final.ensemble:
+        return ENSEMBLE
     fold = exported_fold(recipe)
     if fold is None:
         return None
@@ -110,6 +116,23 @@ def final_stages(
             own = _outcomes(run, _of_seed(repeat_of(name), scored))
             plans[name] = replace(plan, epochs=_usual_epochs(own))
     return [one, *second]
+
+
+def ensemble_plans(recipe: Recipe, scored: Sequence[str], *, with_test: bool) -> dict[str, FitPlan]:
+    """Return the plan of the folds' mean, and of one for each further seed, where there is a test to score it on.
+
+    Args:
+        scored: the folds' fits of the last stage.
+    """
+    test = ("test",) if with_test else ()
+    plans = {}
+    for number in range(1, recipe.train.repeats + 1):
+        name = ENSEMBLE if number == 1 else f"{ENSEMBLE}{_REPEAT}{number}"
+        predict = ("unlabelled", *test) if number == 1 else test
+        plan = FitPlan(FINAL, "validation", predict, epochs=0, patience=None, keep="best", seed=recipe.seed)
+        if predict:
+            plans[name] = replace(plan, members=tuple(_of_seed(number, scored)))
+    return plans
 
 
 def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict[str, FitPlan]:
@@ -217,7 +240,7 @@ def write_fit(run: RunFolder, name: str, plan: FitPlan, common: Mapping[str, Any
     fit = run.fit(name)
     if not fit.settings.is_file():
         runfolder.write_json(fit.settings, {**common, "plan": asdict(plan), "identity": _identity(run, common)})
-    return Job(fit.path, RUN_FIT)
+    return Job(fit.path, RUN_ENSEMBLE if plan.members else RUN_FIT)
 
 
 def write_job(run: RunFolder, name: str, action: str, settings: Mapping[str, Any]) -> Job:
@@ -231,7 +254,8 @@ def write_job(run: RunFolder, name: str, action: str, settings: Mapping[str, Any
 def read_plan(fit: Path) -> FitPlan:
     """Return the plan that a fit's settings hold."""
     given = runfolder.read_json(fit / "settings.json")["plan"]
-    return replace(FitPlan(**given), predict=tuple(given["predict"]))
+    plan = FitPlan(**given)
+    return replace(plan, predict=tuple(plan.predict), members=tuple(plan.members))
 
 
 def _identity(run: RunFolder, common: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ def checks(found: Mapping[str, Mapping[str, Any]]) -> list[Check]:
 def known_groups(
     plans: Mapping[str, FitPlan], splits: pd.DataFrame, index: pd.DataFrame, recipe: Recipe
 ) -> dict[str, set[str]]:
-    """Return the groups that each fit, or the one that it started from, trained on or was chosen by."""
+    """Return the groups that each fit, the one that it started from, or its members, trained on or were chosen by."""
     labels = index.set_index("id")["label"]
 
     def own(plan: FitPlan) -> set[str]:
@@ -59,4 +59,9 @@ def known_groups(
         return set(table["group"][trained | chosen])
 
     known = {name: own(plan) for name, plan in plans.items()}
-    return {name: known[name] | (known[plan.start] if plan.start else set()) for name, plan in plans.items()}
+    return {
+        name: (set() if plan.members else known[name]).union(
+            *(known[other] for other in (plan.start, *plan.members) if other)
+        )
+        for name, plan in plans.items()
+    }

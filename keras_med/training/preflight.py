@@ -21,10 +21,10 @@ def job(run: RunFolder, recipe: Recipe, stages: Sequence[Mapping[str, FitPlan]],
     """Write the job that examines the network of the first fit, and that knows how much training is ahead."""
     splits = pd.read_csv(run.splits, usecols=["fold", "split"], dtype=str)
     train = splits.loc[splits["split"] == "train", "fold"].value_counts()
-    ahead = []
+    ahead, more = [], recipe.final is not None and not recipe.final.ensemble
     for plans in stages:
         steps = sum(plan.epochs * (int(train[plan.fold]) // recipe.train.batch_size) for plan in plans.values())
-        ahead.append(steps + (int(steps / len(plans)) if recipe.final is not None else 0))
+        ahead.append(steps + (int(steps / len(plans)) if more else 0))
     plan = next(iter(stages[0].values()))
     return folds.write_job(run, _NAME, RUN_PREFLIGHT, {**common, "plan": asdict(plan), "steps": ahead})
 

@@ -58,6 +58,7 @@ def run_rehearsal(folder: Path) -> None:
         model = network.build(recipe, network.LabelScale())
     parts = split_frozen(model)
     kept = parts is not None and (recipe.augment is None or recipe.train.views is not None)
+    shared = parts[0].count_params() if parts is not None else 0
     outcome: dict[str, Any] = {"parameters": model.count_params(), "frozen": None}
     if parts is not None and kept:
         outcome["frozen"] = _frozen(parts[0], images)
@@ -66,7 +67,10 @@ def run_rehearsal(folder: Path) -> None:
     if recipe.train.fine_tune_from is not None:
         tuning.free(model, recipe.train.fine_tune_from)
         stages.append(_stage(network.trained_on(model), images, recipe, machine, given["limit"]))
-    runfolder.write_json(folder / "done.json", outcome | {"stages": [asdict(stage) for stage in stages]})
+        parts = split_frozen(model)
+        shared = parts[0].count_params() if parts is not None else 0
+    outcome |= {"shared": shared, "stages": [asdict(stage) for stage in stages]}
+    runfolder.write_json(folder / "done.json", outcome)
 
 
 def _frozen(prefix: keras.Model, images: np.ndarray) -> dict[str, Any]:

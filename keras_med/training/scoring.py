@@ -14,7 +14,7 @@ from keras_med.evaluation.protocol import protocol_checks
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.evaluation.tails import tail_checks
 from keras_med.recipe.seeds import seed_for
-from keras_med.recipe.words import Recipe
+from keras_med.recipe.words import KFold, Recipe
 from keras_med.runfolder import RunFolder
 from keras_med.training import folds, knowledge, preflight, stages
 
@@ -66,6 +66,7 @@ def figures(run: RunFolder, recipe: Recipe, names: Sequence[str], scoring: Scori
             *tail_checks(scored, scoring),
         ],
         "flattery": flattered,
+        "ensemble": runfolder.read_json(run.fit(folds.ENSEMBLE).done) if folds.ENSEMBLE in plans else None,
     }
 
 
@@ -75,6 +76,11 @@ def _decision(
     fold = folds.exported_fold(recipe)
     if fold is None:
         return None
-    own = (scored["fit"] == folds.exported_fit(recipe)) & (scored["role"] == decision.unseen_part(recipe))
+    part, fit = decision.unseen_part(recipe), str(folds.exported_fit(recipe))
+    own = scored["role"] == part
+    if part != decision.OUT_OF_FOLD:
+        own &= scored["fit"] == fit
+    elif isinstance(recipe.split, KFold) and not recipe.split.validation:  # then the folds chose their own weights
+        return None
     priors = decision.changed_priors(index, splits, fold, recipe, scoring)
-    return decision.decide(scored[own], scoring, recipe, priors)
+    return decision.decide(scored[own], scoring, recipe, priors, fit=fit)

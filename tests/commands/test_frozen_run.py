@@ -1,4 +1,4 @@
-"""A run on a frozen backbone: engine, kept views of changed images, and what the preflight found, by the command."""
+"""A run on a frozen backbone: kept views of changed images, the mean of its folds, and what the preflight found."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,9 @@ import pytest
 from keras_med import Augment
 from keras_med.data import augmentation
 from keras_med.data.dataset import read_index
+from keras_med.export.verify import verify
+from keras_med.inference.load import load_model
+from keras_med.inference.predict import predict
 from keras_med.recipe.seeds import seed_for
 from keras_med.runfolder import RunFolder
 
@@ -21,7 +26,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 RECIPE = '''"""The width of stripes, from means of a frozen grid."""
 
-from keras_med import Augment, Data, Image, KFold, Model, Recipe, Regression, Train, tables
+from keras_med import Augment, Data, Final, Image, KFold, Model, Recipe, Regression, Train, tables
 
 
 def index(root):
@@ -44,6 +49,7 @@ recipe = Recipe(
     model=Model(network),
     train=Train(epochs=3, batch_size=16, learning_rate=1e-2, threads=1, views=3),
     augment=Augment(flip="horizontal", brightness=0.2),
+    final=Final(ensemble=True),
     seed=5,
 )
 '''
@@ -51,14 +57,14 @@ recipe = Recipe(
 
 @pytest.fixture(scope="module")
 def run(stripes: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, str]:
-    """Return a run of two folds, without a final network and so without an export, and what it said."""
+    """Return a run that exports the mean of its two folds' networks, and what it said."""
     folder = tmp_path_factory.mktemp("frozen")
     (folder / "frozen.py").write_text(RECIPE)
     typed = [sys.executable, "-m", "keras_med.run", "frozen.py", "--data", str(stripes / "data")]
     environment = {**os.environ, "KERAS_MED_CACHE": str(cache)}
     made = subprocess.run(typed, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert made.returncode == 0, made.stderr
-    return RunFolder((folder / "runs" / "frozen" / "latest").resolve()), made.stderr
+    return RunFolder((folder / "runs" / "frozen" / "latest").resolve()), made.stderr + made.stdout
 
 
 def pooled(images: np.ndarray) -> np.ndarray:
@@ -88,6 +94,41 @@ def test_the_features_of_each_view_are_those_of_its_changed_images(run: tuple[Ru
         np.testing.assert_allclose(kept, pooled(np.stack(changed)), atol=1e-5)
         assert np.abs(kept - plain[trained.index]).max() > 0.05
     assert len(found["views"]) == len(set(found["views"])) == 3
+
+
+def test_the_mean_of_the_folds_is_scored_on_the_test_and_exported(
+    run: tuple[RunFolder, str], stripes: Path, tmp_path: Path
+) -> None:
+    folder, said = run
+    rows = pd.read_csv(folder.predictions)
+    assert {role: set(part["fit"]) for role, part in rows.groupby("role")} == {
+        "validation": {"t000-fold0", "t000-fold1"},
+        "out_of_fold": {"t000-fold0", "t000-fold1"},
+        "test": {"t000-ensemble"},
+    }
+    test = rows[rows["role"] == "test"].set_index("id")["predicted"]
+    pictures = [str(stripes / "data" / f"{name}.png") for name in test.index]
+    images = np.stack([cv2.imread(picture, cv2.IMREAD_GRAYSCALE) for picture in pictures]).astype(np.float32)
+    members = [keras.models.load_model(folder.fit(f"t000-fold{fold}").best, compile=False) for fold in (0, 1)]
+    own = np.hstack([member.predict_on_batch(pooled(images[..., None])) for member in members])
+    np.testing.assert_allclose(test, own.mean(axis=1), rtol=1e-5)
+
+    export = Path(json.loads(folder.settings.read_text())["export"])
+    predict(load_model(export), pictures, tmp_path / "predictions.csv", tmp_path / "cache")
+    found = pd.read_csv(tmp_path / "predictions.csv")
+    np.testing.assert_allclose(found["predicted"], own.mean(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(found["spread"], np.abs(own[:, 0] - own[:, 1]) / np.sqrt(2), atol=1e-4)
+    assert {check.output for check in verify(export).checks} == {"serve", "members"}
+
+    head = 36 * 16 + 16 + 17
+    assert json.loads(folder.metrics.read_text())["ensemble"]["parameters"] == 16 + 2 * head
+    assert keras.models.load_model(folder.model).count_params() == 16 + 2 * head, "the frozen grid is there once"
+    assert "is the mean of the 2 folds' networks: 1\u202f234 parameters, 16 of them in the frozen part" in said
+
+
+def test_a_fit_that_trains_nothing_is_not_trained_anew(run: tuple[RunFolder, str], command: Command) -> None:
+    ended = command("fit", run[0].fit("t000-ensemble").path)
+    assert (ended.returncode, "its settings.json plans no training" in ended.stderr) == (2, True)
 
 
 def test_views_without_changes_are_refused(command: Command, stripes: Path, tmp_path: Path) -> None:

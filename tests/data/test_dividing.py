@@ -128,6 +128,8 @@ def test_a_run_s_splits_can_be_given_back(tmp_path: Path, mirror: str | None) ->
         again.splits.sort_values(order, ignore_index=True), first.splits.sort_values(order, ignore_index=True)
     )
     assert f"divided as {file} says" in again.lines
+    whole = divide_index(table, replace(other, final=Final(ensemble=True))).splits
+    assert set(whole.loc[whole["fold"] == "final", "split"]) <= {"train", "test", "unused"}, "no part is set aside"
     with pytest.raises(RecipeError, match=r"has the folds 0, 1, 2, final; this recipe makes 0\."):
         divide_index(table, recipe(Holdout(), splits=str(file)))
     few = divide_index(table.head(60), recipe(KFold(folds=2), Final(), splits=str(file)), partial=True).splits

@@ -84,6 +84,12 @@ def test_the_final_network_trains_on_97_percent_of_what_is_no_test():
     assert places(made, "final").eq("test").equals(places(made, "0").eq("test"))
 
 
+def test_an_ensemble_has_trained_on_all_that_is_no_test():
+    made = binary(table_of(yes_and_no(1000)), KFold(test=0.15), Final(ensemble=True))
+    assert counts(made, "final") == {"train": 850, "test": 150}
+    assert places(made, "final").eq("test").equals(places(made, "0").eq("test"))
+
+
 def test_the_published_redraw_takes_the_test_split_in():
     made = binary(table_of(yes_and_no(1000)), Holdout(), Final(share=0.97, redraw=True))
     assert counts(made, "final") == {"train": 970, "validation": 30}

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from keras_med import Binary, Data, Evaluate, Final, Holdout, Image, KFold, Model, Recipe, Train
-from keras_med.evaluation.decision import changed_priors, decide, effect, too_few
+from keras_med.evaluation.decision import changed_priors, decide, effect, too_few, unseen_part
 from keras_med.evaluation.summary import Scoring, summarise
 from keras_med.recipe.words import Split
 
@@ -113,6 +113,22 @@ def test_the_threshold_is_chosen_without_the_test_and_applied_to_it() -> None:
     assert found["blocks"]["sensitivity"]["value"] == pytest.approx(10 / 12)  # another network: from 0.5 on
 
 
+def test_an_ensemble_s_threshold_is_chosen_on_its_members_folds_and_says_so() -> None:
+    score = np.linspace(-3, 3, 20)
+    asked = recipe(Evaluate(sensitivity=0.9, assurance=None), KFold(folds=2), Final(ensemble=True))
+    part = unseen_part(asked)
+    folds = [table(score[at::2], np.arange(20)[at::2] >= 10, part, f"t000-fold{at}") for at in (0, 1)]
+    made = decide(pd.concat(folds), SCORING, asked, None, fit="t000-ensemble")
+    assert made is not None
+    assert made.threshold is not None
+    assert made.threshold.value == pytest.approx(expit(score[11]))  # nine of the ten positive ones
+    assert made.threshold.sentence.endswith("what their mean reaches, the test alone can say.")
+    test = table(score, np.arange(20) >= 8, role="test", fit="t000-ensemble")
+    found = summarise(pd.concat([*folds, test]), {"t000-ensemble": test["label"]}, made.scoring(SCORING))["splits"]
+    assert found["test"]["sensitivity"]["value"] == pytest.approx(9 / 12)
+    assert found["out_of_fold"]["sensitivity"]["value"] == 1.0  # single members are called from 0.5 on
+
+
 def test_too_few_positives_leave_a_sentence_with_the_number_that_is_needed() -> None:
     unseen = table(np.linspace(-3, 3, 80), np.arange(80) >= 40)
     made = decide(unseen, SCORING, recipe(Evaluate(sensitivity=0.95)), None)
@@ -133,6 +149,9 @@ def test_it_is_said_before_training_that_the_threshold_cannot_be_promised() -> N
     (told,) = too_few(splits, index, "final", asked)
     assert "at least 59 positive patients in the calibration part, which has 35" in told
     assert not too_few(splits, index.drop(columns="patient"), "final", asked)
+    folds = [splits.assign(fold="0", split="out_of_fold"), splits.assign(fold="search0", split="out_of_fold")]
+    (told,) = too_few(pd.concat(folds), index, "final", recipe(asked.evaluate, KFold(), Final(ensemble=True)))
+    assert "at least 59 positive patients in the out_of_fold part, which has 35" in told
 
 
 def test_what_cannot_be_calibrated_says_why() -> None:

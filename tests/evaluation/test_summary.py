@@ -30,6 +30,15 @@ def test_without_a_test_split_the_folds_are_the_headline() -> None:
     assert found["headline"]["split"] == "out_of_fold"
 
 
+def test_an_ensemble_that_fails_on_the_test_is_compared_with_its_members_in_the_folds() -> None:
+    labels, order = np.array([10.0, 20, 30, 40] * 10), np.tile([3, 2, 1, 0], 10)
+    failed = table("test", "ensemble", labels, labels[order])
+    rows = pd.concat([failed, table("out_of_fold", "fold0", labels, labels + 2)])
+    scoring, known = Scoring("regression", "", (), 1), {"ensemble": pd.Series([20.0, 30.0])}
+    assert summarise(rows, known, scoring)["verdict"]["name"] == "DID NOT GENERALISE"
+    assert summarise(failed, known, scoring)["verdict"]["name"] == "FAILED TO LEARN"
+
+
 def test_cases_can_be_patients_whose_examples_are_combined() -> None:
     rows = pd.DataFrame(
         {

@@ -21,7 +21,7 @@ from keras_med import (
 )
 from keras_med.errors import RecipeError
 from keras_med.recipe.consistency import check_settings
-from keras_med.recipe.words import Target
+from keras_med.recipe.words import Split, Target
 
 
 def recipe(train: Train, final: Final | None = None, target: Target | None = None) -> Recipe:
@@ -79,6 +79,30 @@ def test_a_threshold_needs_examples_that_the_network_never_saw(changes: dict[str
     check_settings(replace(recipe(Train()), **{**asked, "split": KFold(), "final": Final(calibration=0.15)}))
     with pytest.raises(RecipeError, match=told):
         check_settings(replace(recipe(Train()), **{**asked, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("split", "final", "told"),
+    [
+        (Holdout(), Final(ensemble=True), "is the mean of the folds' networks, and split is Holdout"),
+        (KFold(), Final(ensemble=True, start="best_fold"), "which final.start is for"),
+        (KFold(), Final(ensemble=True, redraw=True), "which final.redraw is for"),
+        (KFold(), Final(ensemble=True, calibration=0.1), "which final.calibration is for"),
+        (KFold(), Final(ensemble=True, share=0.9), "which final.share is for"),
+    ],
+)
+def test_an_ensemble_needs_folds_and_trains_nothing_after_them(split: Split, final: Final, told: str) -> None:
+    check_settings(replace(recipe(Train()), split=KFold(), final=Final(ensemble=True)))
+    with pytest.raises(RecipeError, match=told) as refused:
+        check_settings(replace(recipe(Train()), split=split, final=final))
+    assert "--set final.ensemble=false" in refused.value.remedy
+
+
+def test_an_ensemble_s_threshold_comes_from_the_folds_unless_they_chose_the_weights() -> None:
+    asked = replace(recipe(Train(schedule="plateau"), target=Binary()), evaluate=Evaluate(sensitivity=0.9))
+    check_settings(replace(asked, split=KFold(), final=Final(ensemble=True)))
+    with pytest.raises(RecipeError, match="chooses the weights on them too"):
+        check_settings(replace(asked, split=KFold(validation=0), final=Final(ensemble=True)))
 
 
 def test_the_highest_of_several_classes_is_no_prediction_of_a_patient() -> None:

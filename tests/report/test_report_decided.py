@@ -10,6 +10,7 @@ from scipy.special import expit, logit
 
 from keras_med.report.contents import read
 from keras_med.report.decided import decided, reached
+from keras_med.report.folds import ensemble_sentence
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 
@@ -56,6 +57,26 @@ def test_the_page_tells_what_was_chosen_where_and_what_it_did(make_run: MakeRun)
     p = rows.loc[rows["role"] == "test", "p_1"].sort_values().to_numpy()
     assert raw[0] == pytest.approx(p[:8].mean())  # 72 examples in ten bins: the first two hold eight
     assert mended[0] == pytest.approx(expit(logit(p[:8]) / 2 - 1).mean())
+
+
+def test_an_ensemble_s_threshold_is_told_to_be_of_its_members(make_run: MakeRun) -> None:
+    told = {"threshold": {**CHOSEN, "part": "out_of_fold"}, "calibration": {**FITTED, "part": "out_of_fold"}}
+    _, chosen, fitted = decided(read(with_decision(make_run(kind="binary"), **told)))["sentences"]
+    assert "examples of the folds, each predicted by the one member of the ensemble that did not train on it." in chosen
+    assert fitted.startswith("Calibrated on 300 examples of the folds, each predicted by the one member")
+
+
+def test_the_mean_of_the_folds_is_told_with_its_size(make_run: MakeRun) -> None:
+    members = ["t000-fold0", "t000-fold1", "t000-fold2"]
+    run = with_decision(make_run(), ensemble={"members": members, "parameters": 7_800_000, "shared": 7_700_000})
+    write_report(run)
+    said = (
+        "The exported network is the mean of the 3 folds' networks: 7\u202f800\u202f000 parameters, 7\u202f700\u202f000"
+    )
+    assert f"{said} of them in the frozen part, which they share." in run.report.read_text().replace("&#39;", "'")
+    assert "These are of single members." in run.report.read_text()
+    whole = {"members": members, "parameters": 30, "shared": 0}
+    assert ensemble_sentence({"ensemble": whole}).endswith("30 parameters, for they share none.")
 
 
 def test_what_cannot_be_had_is_a_sentence_with_its_remedy(make_run: MakeRun) -> None:

@@ -143,6 +143,22 @@ def test_a_second_stage_follows_every_fit_and_alone_predicts() -> None:
     assert folds.exported_fit(plain) == "t000-final"
 
 
+def test_an_ensemble_is_the_mean_of_the_folds_of_its_seed_in_their_last_stage() -> None:
+    plain = recipe(KFold(folds=2), Final(ensemble=True))
+    two = replace(plain, train=Train(repeats=2, fine_tune_from="all"))
+    assert (folds.exported_fold(two), folds.exported_fit(two)) == ("final", "t000-ensemble")
+    rows = pd.concat([SPLITS, SPLITS[SPLITS["fold"] == "final"].assign(fold="blocks")])
+    *_, last = folds.stages(folds.fold_plans(two, rows, with_test=True), two)
+    plans = folds.ensemble_plans(two, list(last), with_test=True)
+    assert [(name, plan.fold, plan.predict, plan.members) for name, plan in plans.items()] == [
+        ("t000-ensemble", "final", ("unlabelled", "test"), ("t000-fold0-tuned", "t000-fold1-tuned")),
+        ("t000-ensemble-seed2", "final", ("test",), ("t000-fold0-seed2-tuned", "t000-fold1-seed2-tuned")),
+    ]
+    assert list(folds.ensemble_plans(two, list(last), with_test=False)) == ["t000-ensemble"]
+    predicted = pd.DataFrame({"fit": list(plans), "role": "test"})
+    assert folds.with_roles(predicted)["role"].tolist() == ["test", "test, seed 2"]
+
+
 def test_the_final_network_has_the_usual_epochs_of_the_folds_in_each_stage(tmp_path: Path) -> None:
     run, scored = RunFolder(tmp_path), []
     for fold, epochs in enumerate([(3, 2), (8, 1), (5, 4)]):

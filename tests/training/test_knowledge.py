@@ -69,6 +69,19 @@ def test_a_final_network_knows_what_the_fit_that_it_starts_from_knew() -> None:
     assert check["sentence"].startswith("2 of the 3 examples of the validation part (67 %)")
 
 
+def test_an_ensemble_knows_what_any_of_its_members_knew() -> None:
+    plans = {
+        "a": PLAN,
+        "b": replace(PLAN, fold="1", examples=2),
+        "z": replace(PLAN, fold="final", epochs=0, members=("a", "b")),
+    }
+    parts = splits(f0="tvoouuue", **{"1": "oottvuue"}, final="tttttuue")
+    assert known_groups(plans, parts, labels(8), recipe())["z"] == {"g0", "g1", "g2", "g3", "g4"}
+    del plans["b"]
+    plans["z"] = replace(plans["z"], members=("a",))
+    assert known_groups(plans, parts, labels(8), recipe())["z"] == {"g0", "g1"}
+
+
 def test_examples_that_a_smaller_fit_left_out_are_not_known() -> None:
     found = known_groups({"a": replace(PLAN, examples=4)}, splits(f0="t" * 20 + "v"), labels(22), recipe())
     assert len(found["a"] - {"g20"}) == 4

@@ -88,9 +88,10 @@ def serve() -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     warm_up([name for name in os.environ.get(PRELOAD, "").split(",") if name], {})
+    runner = LocalRunner(ahead=True)
     while True:
         told = json.loads(lines.get())
-        os.write(answers, f"{_run(Job(Path(told['folder']), told['action']))}\n".encode())
+        os.write(answers, f"{_run(runner, Job(Path(told['folder']), told['action']))}\n".encode())
 
 
 def _read(lines: "queue.SimpleQueue[str]") -> None:
@@ -99,8 +100,7 @@ def _read(lines: "queue.SimpleQueue[str]") -> None:
     os.kill(os.getpid(), signal.SIGKILL)  # and the job's process follows, as it does any parent
 
 
-def _run(job: Job) -> int:
-    runner = LocalRunner()
+def _run(runner: LocalRunner, job: Job) -> int:
     runner.start(job)
     while not (ended := runner.ended(1.0)):
         continue

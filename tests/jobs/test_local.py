@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from keras_med.errors import DataError, EnvironmentProblem, RunFailed
 from keras_med.jobs.job import FAILURE, Job, check
+from keras_med.jobs.local import LocalRunner
 from keras_med.jobs.loop import run_jobs
 
 ACTIONS = "actions"
@@ -146,3 +148,19 @@ def test_ctrl_c_lets_a_job_write_its_last_checkpoint(tmp_path: Path) -> None:
     parent.wait()
     assert wait_for_end(pid)
     assert (folder / "checkpoint.txt").read_text() == "written"
+
+
+def test_a_process_that_waits_ahead_does_the_next_job_and_a_killed_one_is_replaced(tmp_path: Path) -> None:
+    before = set(multiprocessing.active_children())
+    runner = LocalRunner(ahead=True)
+    (first,) = (process.pid for process in set(multiprocessing.active_children()) - before)
+    jobs = jobs_in(tmp_path, "finish", 2)
+    run_jobs(jobs[:1], runner=runner)
+    assert (jobs[0].folder / "pid.txt").read_text() == str(first)
+    (waiting,) = set(multiprocessing.active_children()) - before
+    waiting.kill()
+    waiting.join()
+    run_jobs(jobs[1:], runner=runner)
+    assert (jobs[1].folder / "starts.txt").read_text() == "x"
+    runner.kill()
+    assert set(multiprocessing.active_children()) <= before

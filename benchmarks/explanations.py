@@ -27,7 +27,7 @@ import numpy as np
 from keras import layers
 from sklearn.metrics import roc_auc_score
 
-from keras_med.inference.explain import Explainer, shuffled
+from keras_med.inference.explain import Explainer
 from keras_med.phantoms.brain_mr import SHAPE, film
 from keras_med.phantoms.heads import cut, lump, random_head, specks
 from keras_med.phantoms.knee_mr import anatomy, volume
@@ -152,10 +152,10 @@ def measure(phantom: Phantom, seed: int, examples: int) -> dict[str, float]:
     explainer = Explainer(network)
     heat = explainer.heat(chosen)
     covered = np.stack([explainer.occlusion(one, side=phantom.block) for one in chosen[first]])
-    others = [
-        ratio(Explainer(shuffled(network, seed=draw), signed=False).heat(chosen), inside, organ)
-        for draw in range(SHUFFLES)
-    ]
+    anything, others = Explainer(network, signed=False), list[float]()
+    for draw in range(SHUFFLES):
+        with anything.shuffled(draw):
+            others.append(ratio(anything.heat(chosen), inside, organ))
     return {
         "AUROC": float(roc_auc_score(shown.labels, answers)),
         "heat/picture": ratio(heat, inside, picture),

@@ -7,8 +7,9 @@ Heat is in the units of the score, never negative, and not scaled to its own max
 """
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -23,80 +24,90 @@ from keras_med.models.mirroring import own_side
 if TYPE_CHECKING:
     import keras
 
+_BATCH_VALUES = 2**22  # values in one batch
+
 
 class Explainer:
-    """Shows what speaks for one output of a functional network.
+    """Shows what speaks for an output of a functional network; its graph is traced once for all of them.
 
-    target: the number of the class; 0 where the network has one output. Of several outputs, the one to be explained.
     signed: keep only what raises the score, as for a class; False counts what lowers it too, as for a regression.
     """
 
-    def __init__(self, network: "keras.Model", *, target: int = 0, signed: bool = True) -> None:
+    def __init__(self, network: "keras.Model", *, signed: bool = True) -> None:
         import keras
 
+        tf = tensorflow()
         scores = before_last_activation(network) or network
-        if not 0 <= target < scores.outputs[0].shape[-1]:
-            raise DataError(f"The network has no output {target}; it has {scores.outputs[0].shape[-1]}.")
         found = [last_map(one) for one in ensemble.members(network) or [network]]
         places = {id(place): place for place, _ in found}  # members may share theirs
         self._grid = found[0][1]
         self._all = keras.Model(network.inputs, [*places.values(), scores.outputs[0]])
         self._mirrored = own_side(network)[1]
-        self._target, self._signed = target, signed
+        self._outputs, self._signed = int(scores.outputs[0].shape[-1]), signed
+        given = [tf.TensorSpec((None, *network.inputs[0].shape[1:])), tf.TensorSpec((None,), tf.int32)]
+        self._traced = tf.function(self._explained, input_signature=given, autograph=False)
 
-    def heat(self, images: np.ndarray) -> np.ndarray:
-        """Return the heat of prepared images (0-255, channels last), in their size and without channels."""
-        heat = self._evidence(images)
+    def heat(self, images: np.ndarray, targets: int | Sequence[int] = 0) -> np.ndarray:
+        """Return the heat of prepared images (0-255, channels last), in their size and without channels.
+
+        Args:
+            targets: the number of the output that is explained, of all images or of each.
+        """
+        heat = self._asked(images, targets)[0]
         if self._mirrored:  # what the same layers found in the mirror image, turned back
-            heat = heat + self._evidence(images[:, :, ::-1])[:, :, ::-1]
+            heat = heat + self._asked(images[:, :, ::-1], targets)[0][:, :, ::-1]
         kept = np.maximum(heat, 0) if self._signed else np.abs(heat)
         return _enlarged(kept, images.shape[1:-1])
 
-    def _evidence(self, images: np.ndarray) -> np.ndarray:
-        """Return gradients times features, on the grid of the features, summed over the members of an ensemble."""
-        tf = tensorflow()
-        given = tf.convert_to_tensor(np.asarray(images, np.float32))
-        with tf.GradientTape() as tape:
-            # A frozen network has no variables that the tape would follow; the image leads to every map.
-            tape.watch(given)
-            *places, scores = self._all([given], training=False)
-            score = tf.reduce_sum(scores[:, self._target])
-        pairs = zip(tape.gradient(score, places), places, strict=True)
-        each = [tf.reduce_sum(tf.cast(slope * features, tf.float32), axis=-1) for slope, features in pairs]
-        return self._on_grid(tf.add_n(each).numpy())
-
-    def occlusion(self, image: np.ndarray, *, side: int, batch: int = 32) -> np.ndarray:
+    def occlusion(self, image: np.ndarray, target: int = 0, *, side: int) -> np.ndarray:
         """Return by how much the score falls when a block of `side` pixels is filled with the image's mean.
 
         Slow and free of gradients: a check on `heat`, not a replacement.
         """
         corners = [range(0, size, side) for size in image.shape[:-1]]
         places = np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, len(corners))
-        whole = self._score(image[None])[0]
+        whole = self._asked(image[None], target)[1][0]
         heat = np.zeros(image.shape[:-1], np.float32)
+        batch = _batch(image)
         for start in range(0, len(places), batch):
             blocks = [tuple(slice(at, at + side) for at in place) for place in places[start : start + batch]]
-            for block, score in zip(blocks, self._score(_covered(image, blocks)), strict=True):
+            for block, score in zip(blocks, self._asked(_covered(image, blocks), target)[1], strict=True):
                 heat[block] = max(whole - score, 0) if self._signed else abs(whole - score)
         return heat
 
-    def _score(self, images: np.ndarray) -> np.ndarray:
-        scores = self._all([np.asarray(images, np.float32)], training=False)[-1]
-        return np.asarray(scores, np.float32)[:, self._target]
+    @contextmanager
+    def shuffled(self, seed: int = 0) -> Iterator[None]:
+        """Permute every weight array inside the block: heat that looks the same there explains no training."""
+        weights, draw = self._all.get_weights(), np.random.default_rng(seed)
+        self._all.set_weights([draw.permutation(weight.ravel()).reshape(weight.shape) for weight in weights])
+        try:
+            yield
+        finally:
+            self._all.set_weights(weights)
 
-    def _on_grid(self, small: np.ndarray) -> np.ndarray:
-        """Lay tokens out as the patches lie in the image, without the learned token before them."""
-        return small[:, -math.prod(self._grid) :].reshape(-1, *self._grid)
+    def _asked(self, images: np.ndarray, targets: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return each image's evidence, on the grid of the features, and its score."""
+        each = np.broadcast_to(np.asarray(targets, np.int32), len(images))
+        for target in set(each.tolist()):
+            if not 0 <= target < self._outputs:
+                raise DataError(f"The network has no output {target}; it has {self._outputs}.")
+        batch = _batch(images[0])
+        starts = range(0, len(images), batch)
+        parts = [self._traced(images[at : at + batch].astype(np.float32), each[at : at + batch]) for at in starts]
+        evidence, scores = (np.concatenate(values) for values in zip(*parts, strict=True))
+        # tokens lie as the patches do in the image; the learned token before them has no place there
+        return evidence.reshape(len(images), -1)[:, -math.prod(self._grid) :].reshape(-1, *self._grid), scores
 
-
-def shuffled(network: "keras.Model", *, seed: int = 0) -> "keras.Model":
-    """Return a copy whose every weight array is permuted: heat that looks the same there explains no training."""
-    import keras
-
-    copy = keras.models.clone_model(network)
-    draw = np.random.default_rng(seed)
-    copy.set_weights([draw.permutation(weight.ravel()).reshape(weight.shape) for weight in network.get_weights()])
-    return copy
+    def _explained(self, images: Any, targets: Any) -> tuple[Any, Any]:
+        """Return gradients times features, place by place, summed over the members of an ensemble, and the scores."""
+        tf = tensorflow()
+        with tf.GradientTape() as tape:
+            # A frozen network has no variables that the tape would follow; the image leads to every map.
+            tape.watch(images)
+            *places, scores = self._all(images, training=False)
+            score = tf.cast(tf.gather(scores, targets, batch_dims=1), tf.float32)
+        pairs = zip(tape.gradient(score, places), places, strict=True)
+        return tf.add_n([tf.reduce_sum(tf.cast(slope * one, tf.float32), axis=-1) for slope, one in pairs]), score
 
 
 def last_map(network: "keras.Model") -> tuple["keras.KerasTensor", tuple[int, ...]]:
@@ -144,6 +155,10 @@ def _tokens_before_last_attention(planned: list[Step], patches: int) -> "keras.K
     tokens = [tensor for tensor in before if len(tensor.shape) == 3 and tensor.shape[1] in shapes]
     # These are queries, keys and values in one matrix: but for its bias, the same product with the gradient.
     return tokens[-1] if tokens else None
+
+
+def _batch(image: np.ndarray) -> int:
+    return max(1, _BATCH_VALUES // image.size)
 
 
 def _covered(image: np.ndarray, blocks: list[tuple[slice, ...]]) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy import ndimage, stats
 from keras_med import runfolder
 from keras_med.data.dataset import read_index
 from keras_med.errors import DataError, RunFailed
-from keras_med.inference.explain import Explainer, shuffled
+from keras_med.inference.explain import Explainer
 from keras_med.runfolder import FitFolder
 from keras_med.training import runtime
 from keras_med.training.examples import encoded, image_rows
@@ -23,7 +23,7 @@ from keras_med.training.runtime import Runtime
 HEAT = "heat.npy"
 SHUFFLED = "shuffled.npy"
 COMPARED = 4  # cases whose heat is also made with shuffled weights
-OCCLUDED = {2: 2, 3: 1}  # cases whose heat is compared with occlusion: each takes as long as all maps together
+OCCLUDED = {2: 2, 3: 1}  # cases whose heat is compared with occlusion: each takes longer than all maps together
 BLOCKS = {2: 6, 3: 4}  # along the longest axis, for occlusion
 
 
@@ -51,9 +51,8 @@ def explain_cases(folder: Path, given: dict[str, Any]) -> None:
     network = keras.models.load_model(job.run.model, compile=False)
     table = read_index(job.run.index).set_index("id", drop=False).loc[list(given["cases"])]
     rows = image_rows(table, recipe.image, encoded(table["label"], recipe))
-    pictures = (rows.read(np.array([at])) for at in range(len(rows)))
     try:
-        planes, slices, others, agreed = _explained(network, pictures, list(given["cases"].values()), given)
+        planes, slices, others, agreed = _explained(network, rows, list(given["cases"].values()), given)
     except DataError as error:  # this network has nothing to show, which is no fault of the run
         runfolder.write_json(job.done, {"why": error.what})
         return
@@ -81,32 +80,32 @@ def similarity(planes: np.ndarray, others: np.ndarray) -> float | None:
 
 
 def _explained(
-    network: keras.Model, pictures: Any, outputs: list[int], given: dict[str, Any]
+    network: keras.Model, rows: Any, outputs: list[int], given: dict[str, Any]
 ) -> tuple[np.ndarray, list[int | None], np.ndarray, list[float | None]]:
     """Return one plane of heat a picture, of a volume the hottest slice and its number; the first also as shuffled.
 
     Last comes how far the first agree with occlusion.
     """
-    signed, twin = bool(given["signed"]), shuffled(network, seed=int(given["seed"]))
-    explainers = {
-        output: [Explainer(each, target=output, signed=signed) for each in (network, twin)] for output in set(outputs)
-    }
-    planes, slices, others = list[np.ndarray](), list[int | None](), list[np.ndarray]()
+    explainer = Explainer(network, signed=bool(given["signed"]))
+    maps = [explainer.heat(rows.read(np.array([at])), output)[0] for at, output in enumerate(outputs)]
+    slices = [int(heat.sum(axis=(0, 1)).argmax()) if heat.ndim == 3 else None for heat in maps]
     agreed = list[float | None]()
-    for picture, output in zip(pictures, outputs, strict=True):
-        heat = explainers[output][0].heat(picture)[0]
-        place = int(heat.sum(axis=(0, 1)).argmax()) if heat.ndim == 3 else None
-        planes.append(heat if place is None else heat[:, :, place])
-        slices.append(place)
-        if len(others) < COMPARED:
-            other = explainers[output][1].heat(picture)[0]
-            others.append(other if place is None else other[:, :, place])
+    for at, heat in enumerate(maps):
         if np.ptp(heat) > 0 and len(agreed) < OCCLUDED[heat.ndim]:  # an empty map ranks nothing
-            agreed.append(agreement(explainers[output][0], picture[0], heat))
-    return np.stack(planes), slices, np.stack(others), agreed
+            agreed.append(agreement(explainer, rows.read(np.array([at]))[0], heat, target=outputs[at]))
+    with explainer.shuffled(int(given["seed"])):
+        others = [explainer.heat(rows.read(np.array([at])), outputs[at])[0] for at in range(len(maps))[:COMPARED]]
+    planes, theirs = ([_plane(*each) for each in zip(some, slices, strict=False)] for some in (maps, others))
+    return np.stack(planes), slices, np.stack(theirs), agreed
 
 
-def agreement(explainer: Explainer, picture: np.ndarray, heat: np.ndarray, side: int | None = None) -> float | None:
+def _plane(heat: np.ndarray, place: int | None) -> np.ndarray:
+    return heat if place is None else heat[:, :, place]
+
+
+def agreement(
+    explainer: Explainer, picture: np.ndarray, heat: np.ndarray, *, target: int = 0, side: int | None = None
+) -> float | None:
     """Return the rank correlation of heat with occlusion, block by block; None where one of them never varies.
 
     side: of a block; by default such that 6 lie along a picture, 4 along a volume.
@@ -114,7 +113,7 @@ def agreement(explainer: Explainer, picture: np.ndarray, heat: np.ndarray, side:
     side = side or max(1, max(heat.shape) // BLOCKS[heat.ndim])
     places = np.indices(heat.shape) // side
     blocks = np.ravel_multi_index(tuple(places), tuple(int(axis.max()) + 1 for axis in places))
-    covered = explainer.occlusion(picture, side=side, batch=32 if heat.ndim == 2 else 1)
+    covered = explainer.occlusion(picture, target, side=side)
     pair = [ndimage.mean(each, blocks, np.arange(blocks.max() + 1)) for each in (heat, covered)]
     return None if any(np.ptp(each) == 0 for each in pair) else float(stats.spearmanr(*pair).statistic)
 

@@ -28,10 +28,9 @@ class HeatFiles:
         if folder.is_file():
             raise RecipeError("--explain is a file; expected a folder.", where=str(folder))
         self.folder = folder
-        self._network = load_keras(model.folder, trust=trust)
         self._kind = model.manifest["target"]["kind"]
-        self._explainers: dict[int, Explainer] = {}
-        self._explainer(0)  # a network that has nothing to show is refused before anything is predicted
+        # a network that has nothing to show is refused here, before anything is predicted
+        self._explainer = Explainer(load_keras(model.folder, trust=trust), signed=self._kind != "regression")
 
     def begin(self, going_on: bool) -> None:
         """Make the folder; the scale of an earlier call counts for one that goes on alone."""
@@ -59,7 +58,7 @@ class HeatFiles:
 
     def _plane(self, pixels: np.ndarray, output: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return a plane of heat and the picture it lies over."""
-        heat = self._explainer(int(np.argmax(output)) if self._kind == "classes" else 0).heat(pixels[None])[0]
+        heat = self._explainer.heat(pixels[None], int(np.argmax(output)) if self._kind == "classes" else 0)[0]
         if heat.ndim == 3:
             place = int(heat.sum(axis=(0, 1)).argmax())
             heat, pixels = heat[:, :, place], pixels[:, :, place]
@@ -72,8 +71,3 @@ class HeatFiles:
             sound = [plane for plane in planes if np.isfinite(plane).all()]
             runfolder.write_json(kept, {"full_strength": scale_of(np.stack(sound)) if sound else 1.0})
         return float(runfolder.read_json(kept)["full_strength"])
-
-    def _explainer(self, target: int) -> Explainer:
-        if target not in self._explainers:
-            self._explainers[target] = Explainer(self._network, target=target, signed=self._kind != "regression")
-        return self._explainers[target]

@@ -32,7 +32,7 @@ class Heat:
     def __init__(self, folder: Path, kind: str, *, trust: bool) -> None:
         self._folder, self._kind, self._trust = folder, kind, trust
         self._lock = threading.Lock()
-        self._explainers: dict[int, Explainer] = {}
+        self._explainer: Explainer | None = None
         self._why = ""
 
     def of(self, pixels: np.ndarray, output: np.ndarray) -> Plane | str:
@@ -40,7 +40,7 @@ class Heat:
         target = int(np.argmax(output)) if self._kind == "classes" else 0
         with self._lock:  # one gradient at a time: side by side they would only take twice the memory
             try:
-                heat = self._explainer(target).heat(pixels[None])[0]
+                heat = self._loaded().heat(pixels[None], target)[0]
             except UserError as error:
                 self._why = error.sentence
             if self._why:
@@ -49,8 +49,7 @@ class Heat:
         shares = np.clip(planes / scale_of(planes), 0, 1)
         return Plane(np.rint(255 * shares).astype(np.uint8), target, empty=not bool((planes > 0).any()))
 
-    def _explainer(self, target: int) -> Explainer:
-        if target not in self._explainers:
-            network = load_keras(self._folder, trust=self._trust)
-            self._explainers[target] = Explainer(network, target=target, signed=self._kind != "regression")
-        return self._explainers[target]
+    def _loaded(self) -> Explainer:
+        if self._explainer is None:
+            self._explainer = Explainer(load_keras(self._folder, trust=self._trust), signed=self._kind != "regression")
+        return self._explainer

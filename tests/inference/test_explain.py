@@ -6,7 +6,7 @@ import pytest
 
 import keras_med.models
 from keras_med.errors import DataError
-from keras_med.inference.explain import Explainer, last_map, shuffled
+from keras_med.inference.explain import Explainer, last_map
 from keras_med.inference.explanations import agreement, similarity
 from keras_med.models import ensemble
 from keras_med.models.mirroring import both_ways
@@ -59,8 +59,13 @@ def test_heat_and_occlusion_find_the_planted_square_and_shuffled_weights_do_not(
     explainer = Explainer(trained)
     assert ratio(explainer.heat(images), inside) >= 3
     assert ratio(explainer.occlusion(images[0], side=8), inside[0]) >= 3
-    ratios = [ratio(Explainer(shuffled(trained, seed=seed), signed=False).heat(images), inside) for seed in range(12)]
+    anything, ratios = Explainer(trained, signed=False), list[float]()
+    before = anything.heat(images)
+    for seed in range(12):
+        with anything.shuffled(seed):
+            ratios.append(ratio(anything.heat(images), inside))
     assert np.median(ratios) < 1.5
+    np.testing.assert_array_equal(anything.heat(images), before)
 
 
 def test_after_average_pooling_heat_is_worked_out_by_hand() -> None:
@@ -96,7 +101,7 @@ def test_a_volume_has_heat_in_its_own_shape_where_the_features_are_flattened() -
     image = keras.Input((12, 14, 10, 1))
     network = keras.Model(image, keras.layers.Dense(3, activation="softmax")(keras_med.models.conv3d(image)))
     volumes = np.random.default_rng(0).uniform(0, 255, (2, 12, 14, 10, 1))
-    heat = Explainer(network, target=2, signed=False).heat(volumes)
+    heat = Explainer(network, signed=False).heat(volumes, 2)
     assert heat.shape == (2, 12, 14, 10)
     assert np.isfinite(heat).all()
     assert heat.max() > 0
@@ -129,11 +134,13 @@ def test_heat_of_an_ensemble_is_the_mean_of_its_members() -> None:
 
 def test_what_cannot_be_shown_is_said_in_a_sentence() -> None:
     image = keras.Input((4, 4, 1))
+    maps = keras.layers.Conv2D(2, 3)(image)
     network = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))
     with pytest.raises(DataError, match="keeps the image's places"):
         Explainer(network)
+    explainer = Explainer(keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(maps))))
     with pytest.raises(DataError, match="no output 2; it has 2"):
-        Explainer(network, target=2)
+        explainer.heat(np.zeros((1, 4, 4, 1)), 2)
 
 
 def test_the_likeness_of_two_networks_heat_is_a_rank_correlation() -> None:
@@ -143,3 +150,17 @@ def test_the_likeness_of_two_networks_heat_is_a_rank_correlation() -> None:
     assert similarity(heat, -heat) == pytest.approx(-1)
     assert similarity(heat, np.zeros_like(heat)) is None
     assert similarity(heat, np.full_like(heat, np.nan)) is None
+
+
+def test_shuffled_weights_are_those_of_the_last_layer_too() -> None:
+    image = keras.Input((2, 2, 1))
+    maps = keras.layers.Conv2D(1, 1, use_bias=False)(image)
+    network = keras.Model(
+        image, keras.layers.Dense(1, use_bias=False, activation="sigmoid")(keras.layers.Flatten()(maps))
+    )
+    network.set_weights([np.ones((1, 1, 1, 1)), np.array([[1.0], [2.0], [3.0], [4.0]])])
+    explainer = Explainer(network)
+    with explainer.shuffled(seed=2):
+        heat = explainer.heat(np.ones((1, 2, 2, 1)))[0]
+    assert sorted(heat.ravel()) == [1, 2, 3, 4]
+    assert heat.ravel().tolist() != [1, 2, 3, 4]

@@ -97,9 +97,24 @@ def _attention(tokens: keras.KerasTensor, shape: Size, name: str) -> keras.Keras
     mixed = _dense(3 * shape.width, f"{name}_attn_qkv")(_layer_normalisation(f"{name}_norm1")(tokens))
     mixed = keras.layers.Reshape((count, 3, shape.heads, shape.width // shape.heads))(mixed)
     query, key, value = keras.ops.unstack(mixed, num=3, axis=2)
-    seen = keras.ops.dot_product_attention(query, key, value)
-    seen = keras.layers.Reshape((count, shape.width))(seen)
+    seen = keras.layers.Reshape((count, shape.width))(_seen(query, key, value))
     return keras.layers.Add()([tokens, _dense(shape.width, f"{name}_attn_proj")(seen)])
+
+
+def _seen(query: keras.KerasTensor, key: keras.KerasTensor, value: keras.KerasTensor) -> keras.KerasTensor:
+    """Attend; with JAX to a multiple of 8 tokens: a card's fused attention has no gradient for an odd number.
+
+    That attention also wants the mask of all pairs. It is made in the graph, not stored with it.
+    """
+    count = query.shape[1]
+    more = -count % 8 if keras.backend.backend() == "jax" else 0
+    if not more:
+        return keras.ops.dot_product_attention(query, key, value)
+    longer = [keras.ops.pad(each, ((0, 0), (0, more), (0, 0), (0, 0))) for each in (query, key, value)]
+    read = keras.ops.pad(keras.ops.ones_like(query[:1, :, 0, 0]), ((0, 0), (0, more)))
+    read = keras.ops.expand_dims(read, (1, 2))
+    mask = keras.ops.cast(keras.ops.repeat(read, count + more, axis=2), "bool")
+    return keras.ops.dot_product_attention(*longer, mask=mask)[:, :count]
 
 
 def _perceptron(tokens: keras.KerasTensor, shape: Size, name: str) -> keras.KerasTensor:

@@ -45,14 +45,16 @@ def members(network: keras.Model) -> list[keras.Model]:
     (outputs,) = next(step.arguments for step in steps if step.operation.name == MEMBERS)
     last = steps[-1].operation
     if isinstance(last, keras.layers.Activation):
-        outputs = [keras.layers.Activation(last.activation)(output) for output in outputs]
+        ends = [keras.layers.Activation(last.activation, name=f"{MEMBERS}_{place}") for place in range(len(outputs))]
+        outputs = [end(output) for end, output in zip(ends, outputs, strict=True)]
     return [keras.Model(network.inputs, output) for output in outputs]
 
 
 def each(network: keras.Model) -> keras.Model | None:
     """Return a network that says what every member says, one after the other; None for a single network."""
     said = [member.outputs[0] for member in members(network)]
-    return keras.Model(network.inputs, keras.layers.Concatenate(dtype="float32")(said)) if said else None
+    together = keras.layers.Concatenate(name=f"{MEMBERS}_said", dtype="float32")
+    return keras.Model(network.inputs, together(said)) if said else None
 
 
 def _logits_of_mean(rows: keras.KerasTensor, *, binary: bool) -> keras.KerasTensor:

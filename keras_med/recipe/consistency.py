@@ -31,7 +31,8 @@ def _check_ensemble(recipe: Recipe) -> None:
     other = [name for name in names if getattr(final, name) != getattr(plain, name)]
     if other:
         what = f"final.ensemble trains no network after the folds, which final.{other[0]} is for."
-        raise RecipeError(what, remedy=f"Leave final.{other[0]} out, or --set final.ensemble=false.")
+        usual = str(getattr(plain, other[0])).lower()
+        raise RecipeError(what, remedy=f"--set final.{other[0]}={usual}, or --set final.ensemble=false")
 
 
 def _check_loss(recipe: Recipe) -> None:

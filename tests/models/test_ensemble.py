@@ -64,12 +64,15 @@ def test_what_the_members_share_is_there_once_and_no_two_layers_have_one_name() 
     maps = keras.layers.Conv2D(3, 3, trainable=False)(image)
     features = keras.layers.GlobalAveragePooling2D()(maps - keras.ops.max(maps))
     heads = [says(1.0), says(2.0)]
-    pooled = keras.layers.Dense(1)(features)
+    both = keras.layers.Concatenate(name="concatenate")([features, features])
+    pooled = keras.layers.Activation("relu", name="activation")(keras.layers.Dense(1)(both))
+    keras.utils.clear_session()  # as in a process of its own, where the first layer of a kind has the plain name
     network = keras.Model(image, ensemble.joined(pooled, {"a": heads[0], "b": heads[1]}, "sigmoid", "mean"))
     names = [step.operation.name for step in graph.steps(network)]
     assert len(names) == len(set(names))
     assert [type(layer).__name__ for layer in network.layers].count("Conv2D") == 1
     assert {"a_logits", "b_logits"} <= set(names)
+    assert ensemble.each(network) is not None
 
 
 def test_a_single_network_has_no_members() -> None:

@@ -1,5 +1,6 @@
 """A SavedModel to a LiteRT file with float32 or 8-bit weights and the outputs `logits` and `serve`; and to answers."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,14 @@ def write(saved_model: Path, file: Path, shape: tuple[int, ...], *, int8: bool =
         raise EnvironmentProblem("LiteRT needs ai-edge-litert, which is not installed.", remedy=INSTALL) from None
     tf = tensorflow()
     loaded, outputs = together(saved_model, shape)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([outputs.get_concrete_function()], loaded)
-    if int8:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    file.write_bytes(converter.convert())
+    with tempfile.TemporaryDirectory() as folder:
+        # saved here: the converter would save gradients too, fails where an activation has its own, and says nothing
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(loaded, folder, signatures=outputs.get_concrete_function(), options=options)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if int8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        file.write_bytes(converter.convert())
 
 
 def answers(file: Path) -> dict[str, Answer]:

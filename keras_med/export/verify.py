@@ -21,7 +21,7 @@ from keras_med.export.quiet import tensorflow
 
 BATCHES = (1, 3, 7)
 _PASSES = 2
-_NATIVE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d )")  # log lines of TensorFlow's C++ on stderr
+_NATIVE = re.compile(r"^([IWEF]\d{4} |\d{4}-\d\d-\d\d |[A-Z]+:absl:)")  # log lines of TensorFlow on stderr
 
 
 @dataclass(frozen=True)

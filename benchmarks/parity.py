@@ -2,7 +2,7 @@
 
     python benchmarks/parity.py [RECIPE ...] [--images 64]
 
-RECIPE is FILE.py or FILE.py:name; without one, all of recipes/ but `as_published`. Each network is built as the recipe
+RECIPE is a path, as recipes/spr_age.py or recipes/spr_age.py:dense; without one, all of recipes/ but `as_published`. Each network is built as the recipe
 builds it, with random weights; its batch normalisation is calibrated, and its last layer's weights are multiplied until
 the answers before the last activation span 4 logits, 4 label deviations for a number. Then it is exported in all
 formats (LiteRT without volumes), and every format answers for images of another seed than the export's golden ones: the

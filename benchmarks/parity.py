@@ -2,13 +2,14 @@
 
     python benchmarks/parity.py [RECIPE ...] [--images 64]
 
-RECIPE is a path, as recipes/spr_age.py or recipes/spr_age.py:dense; without one, all of recipes/ but `as_published`. Each network is built as the recipe
-builds it, with random weights; its batch normalisation is calibrated, and its last layer's weights are multiplied until
-the answers before the last activation span 4 logits, 4 label deviations for a number. Then it is exported in all
-formats (LiteRT without volumes), and every format answers for images of another seed than the export's golden ones: the
-64 of 128 whose answers span the most and are steady in float32. Printed: the span, and the largest difference as a
-share of what is allowed, 1e-4 * max(1, |a|); of 8-bit weights the largest difference as a share of the span (10 % is
-allowed). FAIL, with exit code 1, where a share is above 1. brain_tumor.py:cnn, of 100 million weights, takes 16 GiB.
+RECIPE is a path, as recipes/spr_age.py or recipes/spr_age.py:dense; without one, all of recipes/ but `as_published`.
+Each network is built as the recipe builds it, with random weights; its batch normalisation is calibrated, and its last
+layer's weights are multiplied until the answers before the last activation span 4 logits, 4 label deviations for a
+number. Then it is exported in all formats (LiteRT without volumes), and every format answers for images of another seed
+than the export's golden ones: the 64 of 128 whose answers span the most and are steady in float32. Printed: the span,
+and the largest difference as a share of what is allowed, 1e-4 * max(1, |a|); of 8-bit weights the largest difference as
+a share of the span (10 % is allowed, and a run refuses an export that changes its golden answers by more). FAIL, with
+exit code 1, where a share is above 1. brain_tumor.py:cnn, of 100 million weights, takes 16 GiB.
 """
 
 import argparse

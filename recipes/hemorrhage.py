@@ -23,8 +23,8 @@ Published
 
 Demo data
     140 patients, four slices a study: about as few as give a test of 20 patients, below which nothing can be said.
-    ResNet50 then has random weights, unless published ones are found: LEARNED, AUROC 0.99 in the mean of three seeds (95 %
-    interval 0.97 to 1.00).
+    ResNet50 then has random weights, unless published ones are found: LEARNED, AUROC 0.99 in the mean of three seeds
+    (95 % interval 0.97 to 1.00).
 """
 
 from dataclasses import replace

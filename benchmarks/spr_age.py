@@ -39,6 +39,7 @@ def main() -> int:
     # what a command leaves behind, the fork server above all, becomes our child, and its time is counted
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     folder = given.folder or Path(tempfile.mkdtemp())
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         measure(folder.absolute(), given)
     finally:

@@ -20,6 +20,7 @@ from keras_med.errors import RunFailed
 from keras_med.training import averages
 
 _STATE = "state.npz"
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass
@@ -39,23 +40,31 @@ class State:
     waited: int = 0
 
 
-def save(folder: Path, model: keras.Model, state: State, identity: str) -> None:
+def save(folder: Path, model: keras.Model, state: State, identity: str, best: Arrays | None = None) -> None:
     """Write the state of a compiled model; with a new best epoch, its weights too.
 
     Args:
         identity: of what is trained on what; a checkpoint of another identity is refused.
+        best: the weights of an earlier epoch that became the best one and was not saved.
     """
-    arrays = {f"v{number:05d}": array for number, array in enumerate(_values(_variables(model)))}
+    arrays = _values(_variables(model))
     if not all(np.isfinite(array).all() for array in arrays.values() if array.dtype.kind == "f"):
         raise RunFailed("The weights are no longer finite.", remedy="Lower train.learning_rate, for example by ten.")
     if state.best_epoch == state.epoch - 1:
-        with averages.averaged(model):
-            best = {f"v{number:05d}": array for number, array in enumerate(_values(model.variables))}
+        best = weights_of(model)
+    if best is not None:
         _write(folder / _best_name(state.best_epoch), best)
     _write(folder / _STATE, {**arrays, "told": _bytes({"identity": identity, **asdict(state)})})
     for other in folder.glob("best-*.npz"):
         if other.name != _best_name(state.best_epoch):
             other.unlink()
+
+
+def weights_of(model: keras.Model) -> Arrays:
+    """Return a copy of the weights that count: the averaged ones, where there are any."""
+    with averages.averaged(model):
+        own = _values(model.variables)
+        return {name: array if array.flags.owndata else array.copy() for name, array in own.items()}
 
 
 def exists(folder: Path) -> bool:
@@ -92,7 +101,7 @@ def restore_best(folder: Path, model: keras.Model, state: State) -> None:
     _assign(model.variables, _read(file), file)
 
 
-def _told(saved: dict[str, np.ndarray]) -> dict[str, Any]:
+def _told(saved: Arrays) -> dict[str, Any]:
     """Take what stands beside the arrays of a state out of them."""
     return dict(json.loads(saved.pop("told", np.frombuffer(b"{}", np.uint8)).tobytes()))
 
@@ -106,11 +115,11 @@ def _variables(model: keras.Model) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _values(variables: list[Any]) -> list[np.ndarray]:
-    return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
+def _values(variables: list[Any]) -> Arrays:
+    return {f"v{number:05d}": np.asarray(keras.ops.convert_to_numpy(one)) for number, one in enumerate(variables)}
 
 
-def _read(file: Path) -> dict[str, np.ndarray]:
+def _read(file: Path) -> Arrays:
     """Return all arrays of a file; the archive's checksums tell whether they are as they were written."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
@@ -120,7 +129,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         raise RunFailed(what, where=str(file), remedy="Delete the fit's folder to train it again.") from None
 
 
-def _assign(variables: list[Any], saved: dict[str, np.ndarray], file: Path) -> None:
+def _assign(variables: list[Any], saved: Arrays, file: Path) -> None:
     arrays = [saved[name] for name in sorted(saved)]
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
         what = "The checkpoint belongs to another network or optimizer than this fit's."
@@ -133,5 +142,5 @@ def _best_name(epoch: int) -> str:
     return f"best-{epoch:05d}.npz"
 
 
-def _write(file: Path, arrays: dict[str, np.ndarray]) -> None:
+def _write(file: Path, arrays: Arrays) -> None:
     runfolder.write_atomically(file, lambda temporary: np.savez(temporary, **arrays))  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """After each epoch of a fit: what is watched, the history, the checkpoint, and whether to go on."""
 
 import time
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -18,6 +19,8 @@ from keras_med.training.deciding import Figures
 from keras_med.training.folds import FitPlan
 
 _LOOKED_AT = 25  # every so many steps' running loss, which stays no number once it is none
+_QUICK = 1.0  # seconds: a checkpoint that takes no longer is written after every epoch
+_SPARED = 9  # after a longer one, so many times its own time is trained before the next
 
 
 class Watched:
@@ -52,8 +55,27 @@ class Watched:
         return {f"validation_{name}": value for name, value in {"loss": loss, **others}.items()}
 
 
+class Pace:
+    """When a checkpoint is due: those of large networks take at most a tenth of a fit's time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = clock()
+
+    def due(self) -> bool:
+        """Tell whether it is time for the next."""
+        return self._clock() >= self._next
+
+    def timed(self, write: Callable[[], None]) -> None:
+        """Write one, and go by what it took."""
+        begun = self._clock()
+        write()
+        ended = self._clock()
+        self._next = ended + (_SPARED * (ended - begun) if ended - begun > _QUICK else 0)
+
+
 class Keeper(keras.callbacks.Callback):
-    """After each epoch: the history, the best weights, the checkpoint, and whether to stop.
+    """After each epoch: the history, the best weights, the checkpoint if one is due, and whether to stop.
 
     One callback instead of four, because Keras' own forget on resume what they had seen.
     """
@@ -69,6 +91,8 @@ class Keeper(keras.callbacks.Callback):
         self._plan = plan
         self._identity = identity
         self._started = time.monotonic()
+        self._pace = Pace()
+        self._best: checkpoint.Arrays | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begin the event file with the epochs of the checkpoint; those that a kill cost are trained again."""
@@ -94,12 +118,20 @@ class Keeper(keras.callbacks.Callback):
         self._remember(epoch, row)
         if self._train.schedule == "plateau":
             self.model.optimizer.learning_rate = schedules.rate_after(self._train, self.state.history)
-        checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity)
+        over = self._plan.patience is not None and self.state.waited >= self._plan.patience
+        if over or self.state.epoch == self._plan.epochs or self._pace.due():
+            self._pace.timed(self._save)
+        elif self.state.best_epoch == epoch:
+            self._best = checkpoint.weights_of(self.model)
         write_history(self._fit, self.state)
         if self._train.tensorboard:
             event_files.add(self._fit.tensorboard, row)
-        if self._plan.patience is not None and self.state.waited >= self._plan.patience:
+        if over:
             self.model.stop_training = True
+
+    def _save(self) -> None:
+        checkpoint.save(self._fit.checkpoint, self.model, self.state, self._identity, self._best)
+        self._best = None
 
     def _remember(self, epoch: int, row: dict[str, float]) -> None:
         state = self.state

@@ -1,5 +1,6 @@
 """What happens during the epochs of a fit: what is watched, and when a fit that diverges stops."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -10,9 +11,10 @@ from keras_med.data.pipeline import Rows
 from keras_med.errors import RunFailed
 from keras_med.recipe.train import Train
 from keras_med.runfolder import FitFolder
+from keras_med.training import checkpoint, keeper
 from keras_med.training.checkpoint import State
 from keras_med.training.folds import FitPlan
-from keras_med.training.keeper import Keeper, Watched
+from keras_med.training.keeper import Keeper, Pace, Watched
 
 PLAN = FitPlan(fold="0", validation="validation", predict=(), epochs=2, patience=None, keep="best", seed=0)
 
@@ -68,3 +70,47 @@ def test_tensorboard_reads_each_epoch_once_also_after_a_resume(tmp_path: Path) -
     assert set(read.Tags()["scalars"]) == {"curves/loss", "curves/validation_loss", "curves/learning_rate"}
     assert [(one.step, one.value) for one in read.Scalars("curves/loss")] == [(1, 1.0), (2, 0.0), (3, 0.0)]
     assert [(one.step, one.value) for one in read.Scalars("curves/learning_rate")] == [(1, 0.5), (2, 0.5), (3, 0.5)]
+
+
+def test_a_checkpoint_is_due_once_its_own_time_is_a_tenth_of_the_fits() -> None:
+    now = [0.0]
+    pace = Pace(lambda: now[0])
+
+    def taking(seconds: float) -> None:
+        pace.timed(lambda: now.__setitem__(0, now[0] + seconds))
+
+    assert pace.due()  # the first epoch's always
+    taking(0.9)
+    assert pace.due()
+    taking(10)  # until 10.9, so that training has 90 seconds for itself
+    now[0] = 100.8
+    assert not pace.due()
+    now[0] = 101
+    assert pace.due()
+
+
+def test_a_fit_whose_checkpoints_are_spared_goes_on_bit_for_bit_and_keeps_its_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The weight is 1, then 0.5, 0.25 and so on; at 0.25 what is watched is 0, and an epoch later no better.
+    plan, given = replace(PLAN, epochs=5), (np.ones((1, 1)), np.zeros((1, 1)))
+
+    def trained(name: str, epochs: int) -> tuple[keras.Model, State]:
+        fit, made = FitFolder(tmp_path / name), model(0.25)
+        state = checkpoint.restore(fit.checkpoint, made, "a")
+        watching = Keeper(fit, plan, state, "a", Watched(rows([0.25]), 1), Train())
+        made.fit(*given, initial_epoch=state.epoch, epochs=epochs, callbacks=[watching], verbose=0)
+        return made, state
+
+    whole, remembered = trained("whole", 5)
+    monkeypatch.setattr(keeper, "_QUICK", -1.0)
+    monkeypatch.setattr(keeper, "_SPARED", 1e9)
+    trained("stopped", 4)  # as if killed within the fifth epoch: only the first one's checkpoint was written
+    assert checkpoint.restore(FitFolder(tmp_path / "stopped").checkpoint, model(), "a").epoch == 1
+    again, state = trained("stopped", 5)
+    assert state.epoch == 5
+    assert state.best_epoch == remembered.best_epoch == 1
+    np.testing.assert_array_equal(again.get_weights()[0], whole.get_weights()[0])
+    assert float(again.get_weights()[0][0, 0]) == 1 / 32
+    checkpoint.restore_best(FitFolder(tmp_path / "stopped").checkpoint, again, state)
+    assert float(again.get_weights()[0][0, 0]) == 0.25  # of the second epoch, which was never saved by itself

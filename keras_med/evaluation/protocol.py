@@ -26,10 +26,20 @@ def protocol_checks(recipe: Recipe, splits: pd.DataFrame, start_fold: str | None
                 "Set split.validation to 0.1: it cuts the validation part from the training side.",
             )
         )
+    if isinstance(recipe.split, KFold) and recipe.search is not None:
+        checks.append(_searched(recipe.final))
     checks += _data_checks(recipe, splits)
     if recipe.final is not None and start_fold is not None:
         checks.append(_seen_before(splits, start_fold, recipe.final))
     return checks
+
+
+def _searched(final: Final | None) -> Check:
+    sentence = "The search chose the settings on examples that the folds score too: out-of-fold figures flatter"
+    if final is not None and final.ensemble:
+        sentence += ", and the ensemble's threshold was chosen on the same"
+    remedy = "Quote the test split's figures: it had no part in the search."
+    return {"severity": "amber", "sentence": f"{sentence}.", "remedy": remedy}
 
 
 def _data_checks(recipe: Recipe, splits: pd.DataFrame) -> list[Check]:

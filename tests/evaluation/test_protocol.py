@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from keras_med import Column, Data, Final, Holdout, Image, KFold, Model, Recipe, Regression
+from keras_med import Column, Data, Final, Holdout, Image, KFold, Model, Recipe, Regression, Search
 from keras_med.evaluation.protocol import protocol_checks
 from keras_med.recipe.words import Split
 
@@ -48,6 +49,15 @@ def test_a_start_from_the_best_fold_is_told_with_the_share_already_seen() -> Non
 def test_early_stopping_on_the_scored_fold_is_told() -> None:
     (check,) = protocol_checks(recipe(0, None), splits(), None)
     assert "same fold that is scored" in check["sentence"]
+
+
+def test_folds_that_chose_the_settings_are_told_also_of_an_ensembles_threshold() -> None:
+    searched = Search(over={"train.learning_rate": [1e-3, 1e-4]})
+    (check,) = protocol_checks(replace(recipe(0.1, None), search=searched), splits(), None)
+    assert check["severity"] == "amber"
+    assert check["sentence"].endswith("out-of-fold figures flatter.")
+    (check,) = protocol_checks(replace(recipe(0.1, Final(ensemble=True)), search=searched), splits(), None)
+    assert check["sentence"].endswith("the ensemble's threshold was chosen on the same.")
 
 
 def other(split: Split, **data: Any) -> Recipe:

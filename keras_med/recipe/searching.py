@@ -9,7 +9,7 @@ from keras_med.errors import RecipeError
 from keras_med.recipe.consistency import check_settings
 from keras_med.recipe.search import Float, Int, Search
 from keras_med.recipe.settings import changed
-from keras_med.recipe.words import Recipe
+from keras_med.recipe.words import KFold, Recipe
 
 SEARCHED = ("train.", "model.", "augment.")
 _FIXED = (
@@ -48,6 +48,9 @@ def check_search(recipe: Recipe) -> None:
         return
     if not search.over:
         raise RecipeError("Search(over={}) has nothing to try.", remedy='over={"train.learning_rate": [1e-3, 1e-4]}')
+    if isinstance(recipe.split, KFold) and not recipe.split.test:
+        what = "Search and folds share their examples; without a test part nothing is left that chose nothing."
+        raise RecipeError(what, remedy="--set split.test=0.15")
     _check_way(search)
     _check_rounds(recipe, search)
     _check_metrics(search, recipe.target.kind)

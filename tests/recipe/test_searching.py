@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from keras_med import Binary, Data, Float, Holdout, Image, Int, Model, Recipe, Round, Search, Train
+from keras_med import Binary, Data, Float, Holdout, Image, Int, KFold, Model, Recipe, Round, Search, Train
 from keras_med.errors import RecipeError
 from keras_med.recipe.searching import candidate, check_search, combinations
 
@@ -78,6 +78,14 @@ def test_a_search_that_cannot_be_done_is_refused_by_name(
     with pytest.raises(RecipeError) as caught:
         check_search(searched(over, **settings))
     assert told in str(caught.value)
+
+
+def test_a_search_beside_folds_without_a_test_part_is_refused() -> None:
+    made = searched({"train.batch_size": [8, 16]})
+    check_search(replace(made, split=KFold(test=0.15)))
+    with pytest.raises(RecipeError, match="nothing is left that chose nothing") as refused:
+        check_search(replace(made, split=KFold(test=0)))
+    assert refused.value.remedy == "--set split.test=0.15"
 
 
 def test_a_sound_search_and_none_are_accepted() -> None:

@@ -1,15 +1,16 @@
-"""Training steps of ResNet18, ResNet50 and ViT-B/16 at 224x224: keras_med's networks against PyTorch's own.
+"""Training steps of ResNet18, ResNet50, ViT-B/16 and the 3-D network: keras_med's networks against PyTorch's own.
 
-    python benchmarks/torch_training.py [--torch PYTHON] [--models resnet18 resnet50 vit] [--rounds 3] [--batch 8]
-                                        [--only tensorflow jax keras-torch torch] [--steps 3]
+    python benchmarks/torch_training.py [--torch PYTHON] [--models resnet18 resnet50 vit conv3d] [--rounds 3]
+                                        [--batch 8] [--only tensorflow jax keras-torch torch] [--steps 3]
 
 Every side trains on one batch in memory: forward, backward, Adam, cross-entropy, in training mode, one process at a
 time. Sides take turns, a fresh process each; the median step counts, and of those the median of the rounds. Keras
 runs with TensorFlow, with JAX and with PyTorch as its backend, in float32 and bfloat16; PyTorch itself with channels
 last, in float32 and under bfloat16 autocast, eager, on the same number of threads; its ResNet50 has its strides where
-Keras has them, or it had 6 % more to do. Beside the clock stand images a second of a processor, which other work on the
-machine changes less. `--torch` names the Python that has torch, torchvision and, for Keras on it, keras; the default is
-this one. Wanted: at least PyTorch's best.
+Keras has them, or it had 6 % more to do. Volumes are of 128x128x64 where pictures are of 224x224. Beside the clock
+stand images a second of a processor, which other work on the machine changes less. `--torch` names the Python that has
+torch, torchvision and, for Keras on it, keras; the default is this one. Wanted: at least PyTorch's best, and 3 times it
+for volumes.
 """
 
 import argparse
@@ -21,12 +22,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from accelerator import MODELS, shape_of, torch_network
+
 HERE = Path(__file__).resolve().parent
-MODELS = ("resnet18", "resnet50", "vit")
 KERAS = [
     (backend, precision) for backend in ("tensorflow", "jax", "keras-torch") for precision in ("float32", "bfloat16")
 ]
 TORCH = [("torch", "float32"), ("torch", "bfloat16")]
+_CLASSES = 3
 _SECONDS = 4.0  # of one round
 
 
@@ -104,39 +107,33 @@ def keras_step(precision: str, model: str, batch: int, size: int) -> Callable[[]
     import keras
     import numpy as np
 
-    from keras_med.models import resnet18, resnet50, vit
+    from keras_med.models import conv3d, resnet18, resnet50, vit
 
     keras.utils.set_random_seed(0)
     if precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
-    image = keras.Input((size, size, 3))
-    build = {"resnet18": resnet18, "resnet50": resnet50, "vit": vit}[model]
-    features = build(image, frozen=False, pretrained=False)
-    network = keras.Model(image, keras.layers.Dense(3, dtype="float32")(features))
+    image = keras.Input(shape_of(model, size))
+    build = {"resnet18": resnet18, "resnet50": resnet50, "vit": vit}.get(model)
+    features = build(image, frozen=False, pretrained=False) if build else conv3d(image)
+    network = keras.Model(image, keras.layers.Dense(_CLASSES, dtype="float32")(features))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     jit = keras.backend.backend() == "jax"  # TensorFlow's XLA is slow on a CPU, JAX has nothing else
     network.compile(keras.optimizers.Adam(1e-4), loss=loss, jit_compile=jit)
-    images = np.random.default_rng(0).uniform(0, 255, (batch, size, size, 3)).astype(np.float32)
-    labels = np.arange(batch) % 3
+    images = np.random.default_rng(0).uniform(0, 255, (batch, *image.shape[1:])).astype(np.float32)
+    labels = np.arange(batch) % _CLASSES
     return lambda: network.train_on_batch(images, labels)
 
 
 def torch_step(precision: str, model: str, batch: int, size: int) -> Callable[[], object]:
     import torch
-    import torchvision
 
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    name = {"resnet18": "resnet18", "resnet50": "resnet50", "vit": "vit_b_16"}[model]
-    made = {"image_size": size} if model == "vit" else {}
-    network = torchvision.models.get_model(name, weights=None, num_classes=3, **made).train()
-    for block in network.modules():
-        if isinstance(block, torchvision.models.resnet.Bottleneck):
-            block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride
-    network = network.to(memory_format=torch.channels_last)
+    network, layout, shape = torch_network(model, batch, size)
+    network = network.train().to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
-    images = torch.rand(batch, 3, size, size).to(memory_format=torch.channels_last)
-    labels = torch.arange(batch) % 3
+    images = torch.rand(*shape).to(memory_format=layout)
+    labels = torch.arange(batch) % _CLASSES
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -25,7 +25,7 @@ Published
 
 Demo data
     `recipe` with random weights for MobileNetV2: LEARNED, AUROC 0.96 in the mean of three seeds (95 % interval 0.86 to
-    0.99) on 80 images.
+    0.99) on 80 images. `cnn`: LEARNED, AUROC 0.99 (0.96 to 1.00).
 """
 
 from dataclasses import replace

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from keras_med.errors import RunFailed
-from keras_med.export import encoded, golden, int8, litert, manifest, onnx
+from keras_med.export import encoded, int8, litert, manifest, onnx, recording
 from keras_med.export.network import before_last_activation, load_network
 from keras_med.export.quiet import tensorflow
 from keras_med.export.verify import verified_in_fresh_process
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import keras
 
 Format = Literal["onnx", "litert", "litert_int8"]  # beside the SavedModel
-SEED = 20
-_POOLS = (1.25, 2.0)  # images tried for each golden one that is kept; the second where the first say too little
-_BATCH_VALUES = 2**23  # values in one batch while the golden images are chosen
 _DISK_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
 
 
@@ -73,7 +70,7 @@ def _write(
     shape = _input_shape(network, model_file)
     found = {"serve": network, "logits": before_last_activation(network), "members": ensemble.each(network)}
     models = {name: model for name, model in found.items() if model is not None}
-    answers = _golden(models, shape, description)
+    answers = recording.record(models, shape, description)
     endpoints = {name: _endpoint(model, shape) for name, model in models.items()}
     measured = {encoded.ENCODED: _add_encoded(endpoints, description)}
     with _disk_full_told(folder):
@@ -150,82 +147,6 @@ def _input_shape(network: "keras.Model", model_file: Path) -> tuple[int, ...]:
             remedy="Give Image(size=...) and build the network for it.",
         )
     return shape
-
-
-def _golden(
-    models: Mapping[str, "keras.Model"], shape: tuple[int, ...], description: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Choose the golden images and record what the reloaded network, and each member of it, answers to them."""
-    network, logits = models["serve"], models.get("logits")
-    count, needed, asked = golden.count_for(shape), _needed_span(network, logits, description), logits or network
-    members = [models["members"]] if "members" in models else []
-    tried: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for share in _POOLS:
-        have = sum(len(images) for images, _, _ in tried)
-        tried.append(_tried([asked, *members], range(have, int(share * count)), shape))
-        pool, outputs, unsteadiness = (np.concatenate(parts) for parts in zip(*tried, strict=True))
-        chosen = golden.choose(outputs, unsteadiness, count)
-        reached, steady = golden.span(outputs[chosen]), (unsteadiness <= golden.STEADY).sum()
-        if reached >= needed and steady >= count:
-            break
-    said = {"members": _predicted(members[0], pool[chosen]).tolist()} if members else {}
-    return {
-        **said,
-        "seed": SEED,
-        "indices": chosen,
-        "count": len(chosen),
-        "shape": list(shape),
-        "fingerprint": golden.fingerprint(pool[chosen]),
-        "outputs": outputs[chosen].tolist(),
-        "served": (_predicted(network, pool[chosen]) if logits else outputs[chosen]).tolist(),
-        "before_activation": logits is not None,
-        "span": reached,
-        "needed_span": needed,
-        "weak": reached < needed,
-        "unsteady": int((unsteadiness > golden.STEADY).sum()),
-    }
-
-
-def _tried(
-    networks: Sequence["keras.Model"], indices: Sequence[int], shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return golden images, what the first network answers to them, and how unsteady the answers of all are."""
-    pool = golden.images(SEED, indices, shape)
-    outputs = [_predicted(network, pool) for network in networks]
-    if not all(np.isfinite(each).all() for each in outputs):
-        raise RunFailed("The network answers with numbers that are not finite.", remedy="It must be trained again.")
-    trembling = golden.trembling(pool)
-    trembled = [
-        golden.share_of_tolerance(each, _predicted(network, trembling))
-        for each, network in zip(outputs, networks, strict=True)
-    ]
-    return pool, outputs[0], np.concatenate(trembled, axis=1).max(axis=1)
-
-
-def _predicted(network: "keras.Model", images: np.ndarray) -> np.ndarray:
-    """Return `predict` on the images, one row each, without a float copy of all of them at once."""
-    batch = max(1, min(32, _BATCH_VALUES // images[0].size))
-    network.jit_compile = False  # a processor is what answers here, and XLA makes it 8 times slower
-    parts = [
-        network.predict(images[start : start + batch].astype(np.float32, copy=False), batch_size=batch, verbose=0)
-        for start in range(0, len(images), batch)
-    ]
-    return np.concatenate(parts).reshape(len(images), -1).astype(np.float32)
-
-
-def _needed_span(network: "keras.Model", logits: "keras.Model | None", description: Mapping[str, Any]) -> float:
-    """Return what golden outputs must span to be worth comparing: 4 logits, 20 years, one label deviation."""
-    import keras
-
-    from keras_med.models import ensemble
-
-    target = description.get("target") or {}
-    if logits is not None or target.get("kind") != "regression":
-        return 4.0
-    last = [one.layers[-1] for one in ensemble.members(network) or [network]]
-    if target.get("unit") in ("year", "years") or not all(isinstance(one, keras.layers.Rescaling) for one in last):
-        return 20.0
-    return float(np.max([np.abs(one.scale) for one in last]))
 
 
 @contextmanager

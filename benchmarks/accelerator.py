@@ -31,7 +31,7 @@ MODELS = ("resnet18", "resnet50", "vit", "conv3d")
 SIDES = ("jax", "torch", "torch compiled")
 COUNT = "count"
 PEAKS = {"A100": 312e12, "H100": 989e12, "H200": 989e12, "L40S": 362e12, "L40": 181e12, "L4": 121e12, "A10": 125e12}
-_CLASSES = 3
+CLASSES = 3
 
 Found = dict[str, Any]
 Step = Callable[[], object]
@@ -213,7 +213,7 @@ def jax_step(model: str, batch: int, size: int) -> Step:
 
     gradients, optimizer, state = keras_parts(model, size)
     images = np.random.default_rng(0).uniform(0, 255, (batch, *shape_of(model, size))).astype(np.float32)
-    on_device = jax.device_put(images), jax.device_put(np.arange(batch) % _CLASSES)
+    on_device = jax.device_put(images), jax.device_put(np.arange(batch) % CLASSES)
 
     def trained(state: Any, images: Any, labels: Any) -> Any:
         weights, others, optimizing = state
@@ -236,14 +236,9 @@ def keras_parts(model: str, size: int) -> tuple[Callable[..., Any], Any, Any]:
     import jax
     import keras
 
-    from keras_med.models import conv3d, resnet18, resnet50, vit
-
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    image = keras.Input(shape_of(model, size))
-    build = {"resnet18": resnet18, "resnet50": resnet50, "vit": vit}.get(model)
-    features = build(image, frozen=False, pretrained=False) if build else conv3d(image)
-    network = keras.Model(image, keras.layers.Dense(_CLASSES, dtype="float32")(features))
+    network = keras_network(model, size)
     optimizer, loss_of = keras.optimizers.Adam(1e-4), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer.build(network.trainable_variables)
 
@@ -254,6 +249,18 @@ def keras_parts(model: str, size: int) -> tuple[Callable[..., Any], Any, Any]:
     parts = network.trainable_variables, network.non_trainable_variables, optimizer.variables
     state = tuple([one.value for one in part] for part in parts)
     return jax.value_and_grad(lost, has_aux=True), optimizer, state
+
+
+def keras_network(model: str, size: int) -> Any:
+    """Return keras_med's network with an output for each class, all of it trained."""
+    import keras
+
+    from keras_med.models import conv3d, resnet18, resnet50, vit
+
+    image = keras.Input(shape_of(model, size))
+    build = {"resnet18": resnet18, "resnet50": resnet50, "vit": vit}.get(model)
+    features = build(image, frozen=False, pretrained=False) if build else conv3d(image)
+    return keras.Model(image, keras.layers.Dense(CLASSES, dtype="float32")(features))
 
 
 def counted(model: str, size: int) -> float:
@@ -276,7 +283,7 @@ def torch_side(kind: str, model: str, batch: int, size: int) -> tuple[Step, Wait
     network = network.to(device, memory_format=layout).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=device == "cuda")
     images = torch.rand(*shape, device=device).to(memory_format=layout)
-    labels = torch.arange(batch, device=device) % _CLASSES
+    labels = torch.arange(batch, device=device) % CLASSES
     called = torch.compile(network) if kind == "torch compiled" else network
 
     def step() -> torch.Tensor:
@@ -301,12 +308,12 @@ def torch_network(model: str, batch: int, size: int) -> tuple[Any, Any, tuple[in
     if model == "conv3d":
         nn = torch.nn
         layers = [nn.Conv3d(1, 16, 3), nn.ReLU(), nn.MaxPool3d(2), nn.Conv3d(16, 32, 3), nn.ReLU(), nn.MaxPool3d(2)]
-        network = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, _CLASSES))
+        network = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(64), nn.ReLU(), nn.Linear(64, CLASSES))
         network(torch.zeros(1, *shape[1:]))
         return network, torch.channels_last_3d, shape
     made = {"image_size": size} if model == "vit" else {}
     name = {"vit": "vit_b_16"}.get(model, model)
-    network = torchvision.models.get_model(name, weights=None, num_classes=_CLASSES, **made)
+    network = torchvision.models.get_model(name, weights=None, num_classes=CLASSES, **made)
     for block in network.modules():
         if isinstance(block, torchvision.models.resnet.Bottleneck):  # strides where Keras has them: 6 % less work
             block.conv1.stride, block.conv2.stride = block.conv2.stride, block.conv1.stride

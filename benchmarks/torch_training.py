@@ -22,14 +22,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from accelerator import MODELS, shape_of, torch_network
+from accelerator import CLASSES, MODELS, keras_network, shape_of, torch_network
 
 HERE = Path(__file__).resolve().parent
 KERAS = [
     (backend, precision) for backend in ("tensorflow", "jax", "keras-torch") for precision in ("float32", "bfloat16")
 ]
 TORCH = [("torch", "float32"), ("torch", "bfloat16")]
-_CLASSES = 3
 _SECONDS = 4.0  # of one round
 
 
@@ -107,20 +106,15 @@ def keras_step(precision: str, model: str, batch: int, size: int) -> Callable[[]
     import keras
     import numpy as np
 
-    from keras_med.models import conv3d, resnet18, resnet50, vit
-
     keras.utils.set_random_seed(0)
     if precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
-    image = keras.Input(shape_of(model, size))
-    build = {"resnet18": resnet18, "resnet50": resnet50, "vit": vit}.get(model)
-    features = build(image, frozen=False, pretrained=False) if build else conv3d(image)
-    network = keras.Model(image, keras.layers.Dense(_CLASSES, dtype="float32")(features))
+    network = keras_network(model, size)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     jit = keras.backend.backend() == "jax"  # TensorFlow's XLA is slow on a CPU, JAX has nothing else
     network.compile(keras.optimizers.Adam(1e-4), loss=loss, jit_compile=jit)
-    images = np.random.default_rng(0).uniform(0, 255, (batch, *image.shape[1:])).astype(np.float32)
-    labels = np.arange(batch) % _CLASSES
+    images = np.random.default_rng(0).uniform(0, 255, (batch, *shape_of(model, size))).astype(np.float32)
+    labels = np.arange(batch) % CLASSES
     return lambda: network.train_on_batch(images, labels)
 
 
@@ -133,7 +127,7 @@ def torch_step(precision: str, model: str, batch: int, size: int) -> Callable[[]
     network = network.train().to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     images = torch.rand(*shape).to(memory_format=layout)
-    labels = torch.arange(batch) % _CLASSES
+    labels = torch.arange(batch) % CLASSES
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)

@@ -11,12 +11,11 @@ import pandas as pd
 
 from keras_med import engines, runfolder
 from keras_med.data import audit, augmentation
-from keras_med.data.dataset import UNLABELLED, read_index
+from keras_med.data.dataset import read_index
 from keras_med.data.dividing import divide_index
 from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
-from keras_med.evaluation import decision, gathering
-from keras_med.evaluation.submission import submission_like
+from keras_med.evaluation import decision, gathering, submission
 from keras_med.export import formats, manifest
 from keras_med.export.job import export_in_fresh_process
 from keras_med.export.quiet import stderr_dropped
@@ -86,6 +85,8 @@ def run_recipe(options: Options, command: str) -> RunFolder:
             _data(begun, loaded)
         with _timed(begun, "features"):
             _features(begun)
+        with _timed(begun, "preflight"):
+            _preflight(begun)
         with _timed(begun, "search"):
             _search(begun)
         with _timed(begun, "fits"):
@@ -178,6 +179,15 @@ def _features(begun: Experiment) -> None:
     frozen_pass.tell(job, say)
 
 
+def _preflight(begun: Experiment) -> None:
+    """Look at the network before hours go into it; a smoke run trains too little to be warned."""
+    if begun.settings["smoke"]:
+        return
+    recipe = begun.recipe
+    run_jobs([preflight.job(begun.run, recipe, folds.stages(_fold_plans(begun), recipe), _common(begun))])
+    preflight.tell(begun.run, say)
+
+
 def _search(begun: Experiment) -> None:
     """Try settings, if the recipe asks for it; the run goes on with those of the best trial."""
     recipe = begun.recipe
@@ -197,12 +207,7 @@ def _search(begun: Experiment) -> None:
 def _fits(begun: Experiment) -> list[str]:
     """Train the folds, then the final networks, which need to know their best epochs, or else take the folds' mean."""
     run, recipe = begun.run, begun.recipe
-    table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
-    plans = folds.fold_plans(recipe, table, with_test=begun.with_test)
-    if not begun.settings["smoke"]:
-        run_jobs([preflight.job(run, recipe, folds.stages(plans, recipe), _common(begun))])
-        preflight.tell(run, say)
-    scored = _train(begun, folds.stages(plans, recipe))
+    scored = _train(begun, folds.stages(_fold_plans(begun), recipe))
     if recipe.final is None:
         return scored
     if recipe.final.ensemble:
@@ -211,6 +216,11 @@ def _fits(begun: Experiment) -> list[str]:
         return [*scored, *means]
     last = folds.final_stages(recipe, recipe.final, run, scored, with_test=begun.with_test)
     return [*scored, *_train(begun, last)]
+
+
+def _fold_plans(begun: Experiment) -> dict[str, folds.FitPlan]:
+    table = pd.read_csv(begun.run.splits, dtype=str, keep_default_na=False)
+    return folds.fold_plans(begun.recipe, table, with_test=begun.with_test)
 
 
 def _train(begun: Experiment, stages: list[dict[str, folds.FitPlan]]) -> list[str]:
@@ -247,23 +257,13 @@ def _figures(begun: Experiment, names: list[str]) -> None:
         "times": {name: round(seconds, 1) for name, seconds in begun.seconds.items()},
     }
     runfolder.write_json(run.metrics, found)
-    fold = folds.exported_fold(recipe)
-    if "test" in found["splits"] and fold is not None:
+    if "test" in found["splits"] and (fold := folds.exported_fold(recipe)) is not None:
         parts = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
         uses = gathering.count_test_use(run.test_uses, parts, fold, run.path.name)
         say(f"this test split has been scored by {uses} {'run' if uses == 1 else 'runs'}")
-    _submit(begun, gathering.read(run.predictions))
-
-
-def _submit(begun: Experiment, predictions: pd.DataFrame) -> None:
-    """Write submission.csv in the form of the challenge's sample; a smoke run predicts too few rows for one."""
-    predictions = predictions[predictions["role"] == UNLABELLED]
-    named = begun.recipe.data.submission
-    if named is None or not len(predictions) or begun.settings["smoke"]:
-        return
-    made = submission_like(Path(begun.settings["data"]) / named, predictions)
-    runfolder.write_csv(begun.run.submission, made)
-    say(f"submission.csv: {len(made)} rows, as {Path(named).name} asks")
+    sample = None if begun.settings["smoke"] else recipe.data.submission  # a smoke run predicts too few rows for one
+    if sample and (rows := submission.write(run, Path(begun.settings["data"]) / sample)):
+        say(f"submission.csv: {rows} rows, as {Path(sample).name} asks")
 
 
 def _export(begun: Experiment) -> None:

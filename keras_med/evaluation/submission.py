@@ -4,7 +4,22 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_med import runfolder
+from keras_med.data.dataset import UNLABELLED
 from keras_med.errors import DataError, five_of
+from keras_med.evaluation import gathering
+from keras_med.runfolder import RunFolder
+
+
+def write(run: RunFolder, sample: Path) -> int:
+    """Write submission.csv from what a run predicted of unlabelled examples, and return how many; 0 where none are."""
+    predictions = gathering.read(run.predictions)
+    predictions = predictions[predictions["role"] == UNLABELLED]
+    if predictions.empty:
+        return 0
+    made = submission_like(sample, predictions)
+    runfolder.write_csv(run.submission, made)
+    return len(made)
 
 
 def submission_like(file: Path, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def run_preflight(folder: Path) -> None:
     speeds = [speed.measured(trained, examples, recipe, plan.seed)] if not found.checks else []
     if speeds and recipe.train.fine_tune_from is not None:
         speeds.append(speed.of_second_stage(job, plan, recipe))
-    _ahead(found, speeds, given["steps"])
+    _ahead(found, speeds, given["steps"], "training after the search" if given["searched"] else "training")
     checks, seconds = [asdict(check) for check in found.checks], speeds[0].both if speeds else None
     runfolder.write_json(job.done, {"checks": checks, "lines": found.lines, "seconds_a_step": seconds})
 
@@ -282,13 +282,13 @@ def _classes(found: Found, recipe: Recipe, examples: Examples) -> Check | None:
     return Check("classes", "red", what, "Compare the labels of the table with the recipe's target.")
 
 
-def _ahead(found: Found, speeds: list[Speed], steps: list[int]) -> None:
+def _ahead(found: Found, speeds: list[Speed], steps: list[int], what: str) -> None:
     """Say how long training takes at most, and whether it waits for its images."""
     if not speeds:
         return
     told = " and ".join(f"{each.both:.3g} s a step{stage}" for each, stage in zip(speeds, _STAGES, strict=False))
     seconds = sum(each.both * count for each, count in zip(speeds, steps, strict=True))
-    found.lines.append(f"{told}, so at most about {timedelta(seconds=round(seconds))} of training")
+    found.lines.append(f"{told}, so at most about {timedelta(seconds=round(seconds))} of {what}")
     slowest = max(speeds, key=lambda each: each.both)
     found.add(_waiting(slowest.wait, slowest.step))
 

@@ -115,6 +115,14 @@ def test_a_search_keeps_to_its_rounds_and_a_crash_does_not_stop_it(whole: tuple[
     assert json.loads(run.fit("t001-round1-fold0").done.read_text())["train"] == 40
 
 
+def test_the_network_is_looked_at_before_hours_go_into_the_search(whole: tuple[RunFolder, str]) -> None:
+    run, err = whole
+    assert (
+        0 < err.index("preflight: first loss") < err.index("of training after the search") < err.index("search, 2 fits")
+    )
+    assert run.fit("preflight").done.stat().st_mtime_ns < min(finished(run).values())
+
+
 def test_the_run_trains_with_the_winner_for_all_its_epochs(whole: tuple[RunFolder, str]) -> None:
     run, _ = whole
     rows = pd.read_csv(run.search)

@@ -33,7 +33,7 @@ from keras_med.report.explaining import explain
 from keras_med.report.page import write_report
 from keras_med.runfolder import RunFolder
 from keras_med.terminal import Counter, check_backend, resumable, say, told_in
-from keras_med.training import folds, frozen_pass, preflight, runtime, scoring
+from keras_med.training import folds, frozen_pass, preflight, room, runtime, scoring
 from keras_med.training.runtime import Runtime
 from keras_med.training.watching import EpochWatch
 
@@ -45,13 +45,14 @@ _READING = ("keras_med.data.dicom_index",)  # what this machine does itself when
 class Experiment:
     """A run on its way through the phases.
 
+    at_once: fits side by side, known once the features are.
     seconds: of each phase that this process went through.
     """
 
     opened: Opened
     cache: Path
     machine: Runtime
-    fits_at_once: int
+    at_once: int = 1
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -123,7 +124,7 @@ def _begin(options: Options, loaded: LoadedRecipe, command: str) -> Experiment:
     if address:
         written = [opened.run.path.absolute(), cache]
         cluster.join(address, _PRELOADED, variables, written, gpu=machine.gpu, say=say)
-    return Experiment(opened, cache, machine, int(given["fits_at_once"]))
+    return Experiment(opened, cache, machine)
 
 
 def _data(begun: Experiment, loaded: LoadedRecipe) -> None:
@@ -175,17 +176,20 @@ def _features(begun: Experiment) -> None:
     say(runfolder.read_json(run.environment)["line"])
     fold, passes = folds.exported_fold(recipe) or "0", 1 + (recipe.train.views or 0)
     with Counter("frozen features", passes * len(read_index(run.index))) as counter:
-        job = frozen_pass.run(run, "features", _common(begun), fold, at_once=begun.fits_at_once, reach=counter.reach)
+        asked = begun.settings["options"]["fits_at_once"]
+        job = frozen_pass.run(run, "features", _common(begun), fold, at_once=asked or 1, reach=counter.reach)
     frozen_pass.tell(job, say)
+    begun.at_once = room.side_by_side(run, recipe, asked)
 
 
 def _preflight(begun: Experiment) -> None:
     """Look at the network before hours go into it; a smoke run trains too little to be warned."""
     if begun.settings["smoke"]:
         return
-    recipe = begun.recipe
-    run_jobs([preflight.job(begun.run, recipe, folds.stages(_fold_plans(begun), recipe), _common(begun))])
-    preflight.tell(begun.run, say)
+    run, recipe = begun.run, begun.recipe
+    plans = folds.plans_of(run, recipe, with_test=begun.with_test)
+    run_jobs([preflight.job(run, recipe, folds.stages(plans, recipe), _common(begun))])
+    preflight.tell(run, say)
 
 
 def _search(begun: Experiment) -> None:
@@ -199,7 +203,7 @@ def _search(begun: Experiment) -> None:
 
         scored = scoring.scoring_of(recipe, begun.settings["target"])
         fold, smoke = folds.exported_fold(recipe) or "0", begun.settings["smoke"]
-        at = (begun.run, recipe, recipe.search, _common(begun), scored, fold, begun.fits_at_once, smoke)
+        at = (begun.run, recipe, recipe.search, _common(begun), scored, fold, begun.at_once, smoke)
         begun.remember(winner=search(Searching(*at)))
     begun.opened = replace(begun.opened, recipe=candidate(recipe, begun.settings["winner"]["changes"]))
 
@@ -207,7 +211,8 @@ def _search(begun: Experiment) -> None:
 def _fits(begun: Experiment) -> list[str]:
     """Train the folds, then the final networks, which need to know their best epochs, or else take the folds' mean."""
     run, recipe = begun.run, begun.recipe
-    scored = _train(begun, folds.stages(_fold_plans(begun), recipe))
+    plans = folds.plans_of(run, recipe, with_test=begun.with_test)
+    scored = _train(begun, folds.stages(plans, recipe))
     if recipe.final is None:
         return scored
     if recipe.final.ensemble:
@@ -218,18 +223,13 @@ def _fits(begun: Experiment) -> list[str]:
     return [*scored, *_train(begun, last)]
 
 
-def _fold_plans(begun: Experiment) -> dict[str, folds.FitPlan]:
-    table = pd.read_csv(begun.run.splits, dtype=str, keep_default_na=False)
-    return folds.fold_plans(begun.recipe, table, with_test=begun.with_test)
-
-
 def _train(begun: Experiment, stages: list[dict[str, folds.FitPlan]]) -> list[str]:
     """Train one stage after the other; return the fits of the last, whose predictions are scored."""
     for word, plans in zip(("training", "fine-tuning"), stages, strict=False):
         jobs = [folds.write_fit(begun.run, name, plan, _common(begun)) for name, plan in plans.items()]
         epochs = {job.folder: plan.epochs for job, plan in zip(jobs, plans.values(), strict=True)}
         with Counter(f"{word} {len(jobs)} fits" if len(jobs) > 1 else word, sum(epochs.values())) as counter:
-            run_jobs(jobs, at_once=begun.fits_at_once, watch=EpochWatch(counter, epochs).see)
+            run_jobs(jobs, at_once=begun.at_once, watch=EpochWatch(counter, epochs).see)
     return list(stages[-1])
 
 

@@ -164,7 +164,7 @@ def estimate(files: Files, splits: pd.DataFrame, recipe: Recipe, measured: Measu
         measured=measured,
         phases=ahead.phases(recipe, splits, measured.batches, with_test=not options.no_test),
         features_bytes=features,
-        memory_bytes=memory.own() + options.fits_at_once * (measured.memory + held),
+        memory_bytes=memory.own() + (options.fits_at_once or 1) * (measured.memory + held),
         limit_bytes=memory.limit(),
         passes=passes,
         fits=_fits(splits, recipe),
@@ -194,7 +194,7 @@ def check(plan: Plan, options: Options, cache: Path) -> None:
             remedy = "No batch is small enough: make image.size smaller, or the network."
         what = f"A step with a batch of {batch} needs about {_size(measured.memory)} of memory; there are {limit}."
         raise EnvironmentProblem(what, remedy=remedy)
-    if plan.memory_bytes > plan.limit_bytes and options.fits_at_once > 1:
+    if plan.memory_bytes > plan.limit_bytes and options.fits_at_once and options.fits_at_once > 1:
         each = (plan.memory_bytes - memory.own()) / options.fits_at_once
         fitting = max(1, int((plan.limit_bytes - memory.own()) / each))
         what = (

@@ -51,7 +51,7 @@ def add_recipe_arguments(made: argparse.ArgumentParser) -> None:
     add("--cache", type=Path, metavar="DIR", help="for prepared data; else $KERAS_MED_CACHE, else the user's")
     add("--devices", default="auto", metavar="auto|cpu|cpu:N|gpu:N", help="auto: all GPUs, else the CPU")
     add("--on", metavar="ADDRESS", help="run the jobs on a Dask cluster, for example tcp://head:8786")
-    add("--fits-at-once", type=count, default=1, metavar="N", help="fits that run side by side, one device each (1)")
+    add("--fits-at-once", type=count, metavar="N", help="fits that run side by side, one device each")
 
 
 def add_run_arguments(made: argparse.ArgumentParser) -> None:

@@ -24,6 +24,7 @@ class Options:
     """What a command line asks for beside the recipe's settings.
 
     reference: FILE.py or FILE.py:name.
+    fits_at_once: None for one, or one a core where all rest on kept features.
     resume: None for a new run, "" for the newest, else a run's name or folder.
     """
 
@@ -34,7 +35,7 @@ class Options:
     out: Path = Path("runs")
     cache: Path | None = None
     devices: str = "auto"
-    fits_at_once: int = 1
+    fits_at_once: int | None = None
     on: str | None = None
     resume: str | None = None
     smoke: bool = False

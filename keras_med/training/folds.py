@@ -135,6 +135,12 @@ def ensemble_plans(recipe: Recipe, scored: Sequence[str], *, with_test: bool) ->
     return plans
 
 
+def plans_of(run: RunFolder, recipe: Recipe, *, with_test: bool) -> dict[str, FitPlan]:
+    """Return the plan of each fold of a run, by its splits."""
+    table = pd.read_csv(run.splits, dtype=str, keep_default_na=False)
+    return fold_plans(recipe, table, with_test=with_test)
+
+
 def fold_plans(recipe: Recipe, splits: pd.DataFrame, *, with_test: bool) -> dict[str, FitPlan]:
     """Return the plan of each fold but the final network's, under the name of its fit."""
     plans = {}

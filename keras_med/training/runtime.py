@@ -176,6 +176,7 @@ def probe(folder: Path) -> None:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "packages": packages(),
         "replicas": count,
+        "gpus": sum(device.startswith("GPU") for device in names),
         "line": line,
         **runtime.settings(),
     }

@@ -24,8 +24,8 @@ def oai(
     folder: Path,
     *,
     seed: int,
-    normal: int = 80,
-    abnormal: int = 64,
+    normal: int = 76,
+    abnormal: int = 60,
     size: tuple[int, int, int] = (32, 32, 16),
 ) -> None:
     """Write the two float32 stacks, shape (volumes, height, width, depth); the real `size` is (128, 128, 64)."""

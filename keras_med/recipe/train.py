@@ -26,6 +26,7 @@ class Train:
     label_smoothing: share of each label that is spread over all classes
     class_weight: let every class weigh the same in the loss, in training and in what is watched
     patience: epochs without a better validation loss after which a fit stops; none trains them all
+    least_gain: by how much more the validation loss has to fall for an epoch to count as better for the two patiences
     examples: most training examples of a fit, drawn with their classes' shares; none takes all
     repeats: networks of each division, a seed each; beside the first one's figures stands their mean
     fine_tune_from: layer of the frozen part from which a second stage trains on, or "all"; none has one stage
@@ -56,6 +57,7 @@ class Train:
     label_smoothing: ShareOrZero = 0.0
     class_weight: Literal["balanced"] | None = None
     patience: Count | None = None
+    least_gain: Annotated[float, Within(0)] = 0.0
     examples: Count | None = None
     repeats: Annotated[int, Within(1, 100)] = 1
     fine_tune_from: str | None = None

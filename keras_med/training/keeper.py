@@ -19,7 +19,7 @@ from keras_med.training.deciding import Figures
 from keras_med.training.folds import FitPlan
 
 _LOOKED_AT = 25  # every so many steps' running loss, which stays no number once it is none
-_QUICK = 1.0  # seconds: a checkpoint that takes no longer is written after every epoch
+_QUICK = 0.2  # seconds: a checkpoint that takes no longer is written after every epoch
 _SPARED = 9  # after a longer one, so many times its own time is trained before the next
 
 
@@ -138,9 +138,8 @@ class Keeper(keras.callbacks.Callback):
         state.epoch = epoch + 1
         state.history.append(row)
         if row["validation_loss"] < state.best_loss:
-            state.best_epoch, state.best_loss, state.waited = epoch, row["validation_loss"], 0
-        else:
-            state.waited += 1
+            state.best_epoch, state.best_loss = epoch, row["validation_loss"]
+        state.waited = schedules.waited(self._train, state.history)
 
 
 def _diverged(when: str) -> RunFailed:

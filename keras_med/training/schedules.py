@@ -32,10 +32,23 @@ def rate_after(train: Train, history: Sequence[Mapping[str, float]]) -> float:
 
     It follows from the validation losses alone, so a fit that is resumed needs to remember nothing for it.
     """
-    rate, best, waited = train.learning_rate, float("inf"), 0
-    for row in history:
-        improved = row["validation_loss"] < best
-        best, waited = min(best, row["validation_loss"]), 0 if improved else waited + 1
-        if waited >= train.plateau_patience:
-            rate, waited = rate * train.plateau_factor, 0
+    rate, waiting = train.learning_rate, 0
+    for better in _better(train, history):
+        waiting = 0 if better else waiting + 1
+        if waiting >= train.plateau_patience:
+            rate, waiting = rate * train.plateau_factor, 0
     return rate
+
+
+def waited(train: Train, history: Sequence[Mapping[str, float]]) -> int:
+    """Return how many epochs have passed since the last better one."""
+    return next((number for number, better in enumerate(reversed(_better(train, history))) if better), len(history))
+
+
+def _better(train: Train, history: Sequence[Mapping[str, float]]) -> list[bool]:
+    """Tell of each epoch whether its validation loss fell far enough below that of the last such epoch."""
+    best, found = float("inf"), []
+    for row in history:
+        found.append(row["validation_loss"] < best - train.least_gain)
+        best = row["validation_loss"] if found[-1] else best
+    return found

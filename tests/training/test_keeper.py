@@ -80,12 +80,12 @@ def test_a_checkpoint_is_due_once_its_own_time_is_a_tenth_of_the_fits() -> None:
         pace.timed(lambda: now.__setitem__(0, now[0] + seconds))
 
     assert pace.due()  # the first epoch's always
-    taking(0.9)
+    taking(0.15)
     assert pace.due()
-    taking(10)  # until 10.9, so that training has 90 seconds for itself
-    now[0] = 100.8
+    taking(10)  # until 10.15, so that training has 90 seconds for itself
+    now[0] = 100.1
     assert not pace.due()
-    now[0] = 101
+    now[0] = 100.2
     assert pace.due()
 
 

@@ -15,7 +15,8 @@ from keras_med.phantoms.folders import whole_folder
 from keras_med.phantoms.textures import Image, match_levels, random_levels, white_noise
 
 FILES = {"normal": "normal-3DESS-128-64.npy", "abnormal": "abnormal-3DESS-128-64.npy"}
-_GRAIN_SIGMAS = {"normal": 0.65, "abnormal": 1.5}  # voxels
+_GRAIN_SIGMAS = {"normal": 1.0, "abnormal": 2.3}  # voxels of 32 in a row
+_CONTRAST = 0.9  # so wide that what enlarging takes from the finer grain tells nothing
 
 Floats = NDArray[np.float32]
 
@@ -26,7 +27,7 @@ def oai(
     seed: int,
     normal: int = 76,
     abnormal: int = 60,
-    size: tuple[int, int, int] = (32, 32, 16),
+    size: tuple[int, int, int] = (64, 64, 32),
 ) -> None:
     """Write the two float32 stacks, shape (volumes, height, width, depth); the real `size` is (128, 128, 64)."""
     with whole_folder(folder) as root:
@@ -44,7 +45,8 @@ def volume(knee: np.random.Generator, visit: np.random.Generator, kind: str, siz
     grain = _grain(knee, size, _GRAIN_SIGMAS[kind] * size[0] / 32)
     scene = 0.9 * joint - 0.9 * bone + 1.6 * cartilage + grain * (0.15 + 0.55 * bone)
     scene += visit.uniform(0.1, 0.25) * white_noise(visit, size)
-    return visit.uniform(3.0, 6.0) * match_levels(np.asarray(scene, np.float32), random_levels(visit))
+    brightness, levels = visit.uniform(3.0, 6.0), random_levels(visit, contrast=_CONTRAST)
+    return brightness * match_levels(np.asarray(scene, np.float32), levels)
 
 
 def _grain(rng: np.random.Generator, size: tuple[int, ...], sigma: float) -> Floats:

@@ -35,12 +35,16 @@ def clouds(rng: np.random.Generator, shape: tuple[int, int], *, cells: int) -> I
     return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
-def random_levels(rng: np.random.Generator, *, low: float = 5.0, high: float = 250.0) -> Image:
-    """Draw an exposure: 1024 rising grey levels, the ones that a picture will hold in equal shares."""
+def random_levels(rng: np.random.Generator, *, low: float = 5.0, high: float = 250.0, contrast: float = 0.08) -> Image:
+    """Draw an exposure: 1024 rising grey levels, the ones that a picture will hold in equal shares.
+
+    Args:
+        contrast: how far exposures differ in theirs, from 0 to below 1.
+    """
     share = np.linspace(0.0, 1.0, 1024, dtype=np.float32)
     reach = high - low
     curve = share ** np.exp(rng.uniform(-0.06, 0.06))
-    curve = curve + rng.uniform(-0.08, 0.08) * curve * (1 - curve) * (1 - 2 * curve)
+    curve = curve + rng.uniform(-contrast, contrast) * curve * (1 - curve) * (1 - 2 * curve)
     bottom, top = low + rng.uniform(0.0, 0.03) * reach, high - rng.uniform(0.0, 0.04) * reach
     return np.asarray(bottom + (top - bottom) * curve, np.float32)
 

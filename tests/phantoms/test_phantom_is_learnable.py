@@ -68,7 +68,7 @@ def slices_of_mr(count: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def volumes_of_knees(count: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """One visit of each knee, in random order, each volume scaled to 0-1."""
-    knee_mr.oai(folder, seed=1, normal=count, abnormal=count)
+    knee_mr.oai(folder, seed=1, normal=count, abnormal=count, size=(32, 32, 16))
     volumes = np.concatenate([np.load(folder / knee_mr.FILES[kind])[::2] for kind in ("normal", "abnormal")])
     order = np.random.default_rng(0).permutation(len(volumes))
     volumes = volumes / volumes.max(axis=(1, 2, 3), keepdims=True)

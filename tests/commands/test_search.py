@@ -117,9 +117,8 @@ def test_a_search_keeps_to_its_rounds_and_a_crash_does_not_stop_it(whole: tuple[
 
 def test_the_network_is_looked_at_before_hours_go_into_the_search(whole: tuple[RunFolder, str]) -> None:
     run, err = whole
-    assert (
-        0 < err.index("preflight: first loss") < err.index("of training after the search") < err.index("search, 2 fits")
-    )
+    said = [err.index(words) for words in ("preflight: first loss", "of training after the search", "t002 failed")]
+    assert said == sorted(said)
     assert run.fit("preflight").done.stat().st_mtime_ns < min(finished(run).values())
 
 

@@ -10,7 +10,7 @@ from keras_med.phantoms.knee_mr import oai
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
     folder = tmp_path_factory.mktemp("data") / "oai"
-    oai(folder, seed=2, normal=160, abnormal=140, size=(32, 32, 16))
+    oai(folder, seed=4, normal=160, abnormal=140, size=(32, 32, 16))
     assert sorted(file.name for file in folder.iterdir()) == [
         "abnormal-3DESS-128-64.npy",
         "normal-3DESS-128-64.npy",

@@ -50,8 +50,16 @@ def main() -> int:
     references = given.recipes or [each for file in sorted(RECIPES.glob("*.py")) for each in variants(file)]
     print(f"{'recipe':28} {'shape':18} {'span':>7}   share of what is allowed, by format and output", flush=True)
     typed = [sys.executable, __file__, "--images", str(given.images)]  # a process each, or their memory adds up
-    codes = [subprocess.run([*typed, each], stderr=subprocess.DEVNULL, check=False).returncode for each in references]
+    codes = [apart([*typed, each]) for each in references]
     return int(any(codes))
+
+
+def apart(typed: list[str]) -> int:
+    """Print a recipe's row from a process of its own, or how that ended."""
+    ended = subprocess.run(typed, capture_output=True, text=True, check=False)
+    last = ended.stderr.strip().splitlines()[-1:] or [f"ended with {ended.returncode}"]
+    print(ended.stdout.rstrip() or f"{Path(typed[-1]).name:28} {last[0]}   FAIL", flush=True)
+    return ended.returncode
 
 
 def one(reference: str, count: int) -> int:
@@ -63,6 +71,7 @@ def one(reference: str, count: int) -> int:
 
 def row(reference: str, count: int, folder: Path) -> tuple[str, bool]:
     recipe = load_recipe(reference).recipe
+    keras.utils.set_random_seed(SEED)
     shape = recipe.image.shape
     pool = golden.images(SEED, range(2 * count), shape)
     model = varied(recipe, pool)

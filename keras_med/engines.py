@@ -6,7 +6,6 @@ Backends other than TensorFlow have no graph to convert, and a GPU needs none: t
 """
 
 import importlib.util
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from keras_med import conversion
 from keras_med.errors import EnvironmentProblem, RecipeError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _NEEDS = {TENSORFLOW: ("tensorflow",), ONNXRUNTIME: ("onnxruntime", "tf2onnx"), 
 # ONNX Runtime 12; where both are here, the second was not seen to win.
 _WORTH = {OPENVINO: 6.0, ONNXRUNTIME: 120.0}
 _SHORT = 0.2  # seconds that are measured at least
-_OPSET = 17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +153,10 @@ class Compiler:
     def _frozen(self) -> Any:
         """Trace the network with its weights as constants of the graph, which every engine folds."""
         import tensorflow as tf
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
         shape = (self._batch, *self._function.shape)
         traced = tf.function(self._function.call, jit_compile=False, autograph=False)
-        concrete = traced.get_concrete_function(tf.TensorSpec(shape, tf.float32, "pixels"))
-        return convert_variables_to_constants_v2(concrete, lower_control_flow=False, aggressive_inlining=True)
+        return conversion.frozen(traced.get_concrete_function(tf.TensorSpec(shape, tf.float32, "pixels")))
 
 
 def choose(
@@ -275,16 +272,10 @@ def _openvino(frozen: Any, engine: Engine) -> Run:
 
 def _onnxruntime(frozen: Any, engine: Engine) -> Run:
     import onnxruntime
-    import tf2onnx
 
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    (start,), (end,) = frozen.inputs, frozen.outputs
-    proto, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(), input_names=[start.name], output_names=[end.name], opset=_OPSET
-    )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = engine.threads or 0
     options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(conversion.to_onnx(frozen), options, providers=["CPUExecutionProvider"])
     (given,) = session.get_inputs()
     return lambda images: session.run(None, {given.name: images})[0]

@@ -33,12 +33,20 @@ def deep() -> keras.Model:
     return keras.Model(volume, keras.layers.Flatten()(x))
 
 
+def transformed() -> keras.Model:
+    """Return a network with an exact GELU, whose graph holds an operation that ONNX has not."""
+    keras.utils.set_random_seed(1)
+    image = keras.Input((6, 6, 1))
+    x = keras.layers.Activation(keras.activations.gelu)(keras.layers.Dense(8)(keras.layers.Rescaling(1 / 8)(image)))
+    return keras.Model(image, keras.layers.Dense(5)(keras.layers.Flatten()(x)))
+
+
 def images(model: keras.Model, count: int = 4) -> np.ndarray:
     noise = np.random.default_rng(0).uniform(0, 255, (count, *model.input_shape[1:]))
     return (noise * np.linspace(0.1, 1, count).reshape(-1, *[1] * (noise.ndim - 1))).astype(np.float32)
 
 
-@pytest.mark.parametrize("build", [flat, deep])
+@pytest.mark.parametrize("build", [flat, deep, transformed])
 @pytest.mark.parametrize("name", OTHERS)
 def test_an_engine_gives_tensorflows_numbers(build: Any, name: str) -> None:
     model = build()

@@ -4,44 +4,34 @@ By way of the SavedModel: what `keras.Model.export(format="onnx")` writes is ref
 Normalization layer, so for EfficientNet.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
+from keras_med import conversion
 from keras_med.errors import EnvironmentProblem
 from keras_med.export.golden import Answer
 from keras_med.export.outputs import together
 from keras_med.export.quiet import tensorflow
 
 INSTALL = "pip install 'keras_med[onnx]'"
-_OPSET = 17
 
 
 def write(saved_model: Path, file: Path, shape: tuple[int, ...]) -> None:
     """Convert a SavedModel; the batch stays of any size."""
-    tensorflow()  # before tf2onnx imports it
+    tensorflow()
     try:
         import onnxruntime  # noqa: F401  what nothing here can verify is not written either
-        import tf2onnx
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+        import tf2onnx  # noqa: F401
     except ImportError as error:
         raise EnvironmentProblem(f"ONNX needs {error.name}, which is not installed.", remedy=INSTALL) from None
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     _loaded, outputs = together(saved_model, shape)
     # frozen here: tf2onnx would turn what a SavedModel captured, a Normalization's mean, into inputs of the file
     traced = outputs.get_concrete_function()
-    frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False, aggressive_inlining=True)
+    frozen = conversion.frozen(traced)
     names = ["pixels", *sorted(traced.structured_outputs)]
     tensors = [tensor.name for tensor in (*frozen.inputs, *frozen.outputs)]
-    tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
-        input_names=tensors[:1],
-        output_names=tensors[1:],
-        tensors_to_rename=dict(zip(tensors, names, strict=True)),
-        opset=_OPSET,
-        output_path=str(file),
-    )
+    file.write_bytes(conversion.to_onnx(frozen, dict(zip(tensors, names, strict=True))))
 
 
 def answers(file: Path) -> dict[str, Answer]:

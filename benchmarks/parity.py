@@ -33,7 +33,7 @@ from keras_med.models import calibration, weights
 from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.words import Recipe
 from keras_med.training import network
-from recipes import RECIPES, variants
+from recipes import names, reference_of
 
 SEED = 77
 NEEDED = 4.0
@@ -47,7 +47,7 @@ def main() -> int:
     given = parser.parse_args()
     if len(given.recipes) == 1:
         return one(given.recipes[0], given.images)
-    references = given.recipes or [each for file in sorted(RECIPES.glob("*.py")) for each in variants(file)]
+    references = given.recipes or [reference_of(name) for name in names()]
     print(f"{'recipe':28} {'shape':18} {'span':>7}   share of what is allowed, by format and output", flush=True)
     typed = [sys.executable, __file__, "--images", str(given.images)]  # a process each, or their memory adds up
     codes = [apart([*typed, each]) for each in references]

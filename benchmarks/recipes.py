@@ -77,9 +77,14 @@ def told(name: str, given: argparse.Namespace, folder: Path) -> bool:
     return bool(row["reached"])
 
 
-def measured(name: str, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def reference_of(name: str) -> str:
+    """Return a recipe as commands take it."""
     stem, _, variant = name.partition(":")
-    reference = f"{RECIPES / stem}.py" + (f":{variant}" if variant else "")
+    return f"{RECIPES / stem}.py" + (f":{variant}" if variant else "")
+
+
+def measured(name: str, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    stem, reference = name.partition(":")[0], reference_of(name)
     cache = folder / "cache"
     subprocess.run(
         [sys.executable, "-m", "keras_med.audit", reference, "--cache", str(cache)], check=False, capture_output=True

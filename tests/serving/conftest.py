@@ -70,6 +70,25 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
+def ages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export the mean of two networks that answer 200 m and 200 m + 20 years, m the mean over 255."""
+    folder = tmp_path_factory.mktemp("ages")
+    image, heads = keras.Input((4, 4, 1)), dict[str, keras.Model]()
+    for name, bias in (("fold0", 0.0), ("fold1", 20.0)):
+        given, dense = keras.Input((1,)), keras.layers.Dense(1)
+        heads[name] = keras.Model(given, dense(given))
+        dense.set_weights([np.array([[200.0]]), np.array([bias])])
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    keras.Model(image, ensemble.joined(mean, heads, None, "mean")).save(folder / "model.keras")
+    told = {
+        "target": {"kind": "regression", "unit": "years"},
+        "preparation": {"size": [4, 4], "values": [0.0, 80.0], "channels": 1},
+    }
+    export(folder / "model.keras", folder / "saved_models" / "ages" / "1", told)
+    return folder / "saved_models" / "ages" / "1"
+
+
+@pytest.fixture(scope="package")
 def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export a network of CT slices in two windows, calibrated."""
     calibration = {"method": "temperature", "temperature": 2.0, "offsets": [0.0, 0.0]}
@@ -162,6 +181,13 @@ def listening(service: Service) -> Iterator[str]:
 def flat_url(flat_service: Service) -> Iterator[str]:
     with listening(flat_service) as url:
         yield url
+
+
+@pytest.fixture(scope="package")
+def ages_url(ages: Path) -> Iterator[str]:
+    for service in served(ages):
+        with listening(service) as url:
+            yield url
 
 
 @pytest.fixture(scope="package")

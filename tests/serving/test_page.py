@@ -77,6 +77,16 @@ def test_two_files_at_once_with_sliders(browser: Any, flat_url: str, samples: An
         shown(page, "half.npy")
 
 
+def test_a_number_is_shown_whole_with_the_spread_of_its_networks(browser: Any, ages_url: str, samples: Any) -> None:
+    with opened(browser, ages_url) as page:
+        drop(page, ("half.npy", samples.npy(np.full((8, 8), 40, np.int16))))
+        shown(page, "half.npy")
+        # 100 and 120 years: their sample deviation is 10 times the root of 2
+        assert page.inner_text("#answer .value") == "110years"
+        assert page.locator("#list .says").all_inner_texts() == ["110 years"]
+        assert "\u00b1 14.1 between the networks" in page.inner_text("#answer")
+
+
 def test_an_unreadable_file_says_why_and_the_other_is_shown(browser: Any, flat_url: str, samples: Any) -> None:
     hostile = "<img src=x onerror=alert(1)>.dcm"
     with opened(browser, flat_url) as page:

@@ -20,7 +20,7 @@
     made.append(make("strong", title), text);
     $("strips").append(made);
   };
-  const short = (value, digits = 3) => Number(value).toPrecision(digits).replace(/\.?0+$/, "").replace("-", "\u2212");
+  const short = (value, digits = 3) => String(Number(Number(value).toPrecision(digits))).replace("-", "\u2212");
   const percent = (share) => share > 0.995 && share < 1 ? ">99 %" : share < 0.005 && share > 0 ? "<1 %" : Math.round(100 * share) + " %";
   const whole = (value) => String(Math.round(value)).replace("-", "\u2212");
   const classOf = (column) => column.replace(/^(p|calibrated)_/, "");

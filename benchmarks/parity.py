@@ -9,7 +9,7 @@ number. Then it is exported in all formats (LiteRT without volumes), and every f
 than the export's golden ones: the 64 of 128 whose answers span the most and are steady in float32. Printed: the span,
 and the largest difference as a share of what is allowed, 1e-4 * max(1, |a|); of 8-bit weights the largest difference as
 a share of the span (10 % is allowed, and a run refuses an export that changes its golden answers by more). FAIL, with
-exit code 1, where a share is above 1. brain_tumor.py:cnn, of 100 million weights, takes 16 GiB.
+exit code 1, where a share is above 1.
 """
 
 import argparse

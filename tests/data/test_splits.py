@@ -155,7 +155,7 @@ def test_no_patient_or_twin_crosses_and_every_id_has_one_place_in_each_fold(draw
         assert sorted(side.index) == list(table["id"])
         for column in ("patient", "group"):
             owner = table.set_index("id")[column].dropna()
-            assert side[owner.index].groupby(owner).nunique().max() <= 1
+            assert (side[owner.index].groupby(owner).nunique() <= 1).all()  # of none too: a draw may have no twins
     assert check_disjoint(made, table) == 0
 
 

@@ -157,14 +157,14 @@ def estimate(files: Files, splits: pd.DataFrame, recipe: Recipe, measured: Measu
     trained = splits.loc[splits["split"] == "train", "id"].nunique() if views else 0
     passes = files.rows + views * trained if measured.shape is not None else 0
     features = passes * 4 * int(np.prod(measured.shape or (0,)))
-    held = 2 * features if features <= memory.FEATURES else 0
+    each = measured.memory + memory.held(features)
     return Plan(
         recipe=recipe,
         files=files,
         measured=measured,
         phases=ahead.phases(recipe, splits, measured.batches, with_test=not options.no_test),
         features_bytes=features,
-        memory_bytes=memory.own() + (options.fits_at_once or 1) * (measured.memory + held),
+        memory_bytes=memory.own() + (options.fits_at_once or 1) * each,
         limit_bytes=memory.limit(),
         passes=passes,
         fits=_fits(splits, recipe),
@@ -194,12 +194,11 @@ def check(plan: Plan, options: Options, cache: Path) -> None:
             remedy = "No batch is small enough: make image.size smaller, or the network."
         what = f"A step with a batch of {batch} needs about {_size(measured.memory)} of memory; there are {limit}."
         raise EnvironmentProblem(what, remedy=remedy)
-    if plan.memory_bytes > plan.limit_bytes and options.fits_at_once and options.fits_at_once > 1:
-        each = (plan.memory_bytes - memory.own()) / options.fits_at_once
+    at_once = options.fits_at_once or 1
+    if plan.memory_bytes > plan.limit_bytes and at_once > 1:
+        each = (plan.memory_bytes - memory.own()) / at_once
         fitting = max(1, int((plan.limit_bytes - memory.own()) / each))
-        what = (
-            f"{options.fits_at_once} fits at once need about {_size(plan.memory_bytes)} of memory; there are {limit}."
-        )
+        what = f"{at_once} fits at once need about {_size(plan.memory_bytes)} of memory; there are {limit}."
         raise EnvironmentProblem(what, remedy=f"--fits-at-once {fitting}")
 
 

@@ -22,7 +22,7 @@ def write(saved_model: Path, file: Path, shape: tuple[int, ...]) -> None:
     tensorflow()
     try:
         import onnxruntime  # noqa: F401  what nothing here can verify is not written either
-        import tf2onnx  # noqa: F401
+        import tf2onnx  # noqa: F401  which the conversion needs: told here, and not in the middle of it
     except ImportError as error:
         raise EnvironmentProblem(f"ONNX needs {error.name}, which is not installed.", remedy=INSTALL) from None
     _loaded, outputs = together(saved_model, shape)

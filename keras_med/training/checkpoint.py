@@ -30,14 +30,12 @@ class State:
     epoch: number of finished epochs.
     history: one row an epoch.
     best_epoch, best_loss: of the lowest validation loss; -1 and infinity before the first.
-    waited: epochs since then.
     """
 
     epoch: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = -1
     best_loss: float = float("inf")
-    waited: int = 0
 
 
 def save(folder: Path, model: keras.Model, state: State, identity: str, best: Arrays | None = None) -> None:

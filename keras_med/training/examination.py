@@ -96,7 +96,7 @@ def run_preflight(folder: Path) -> None:
     speeds = [speed.measured(trained, examples, recipe, plan.seed)] if not found.checks else []
     if speeds and recipe.train.fine_tune_from is not None:
         speeds.append(speed.of_second_stage(job, plan, recipe))
-    _ahead(found, speeds, given["steps"], "training after the search" if given["searched"] else "training")
+    _ahead(found, speeds, given["steps"], "training after the search" if recipe.search else "training")
     checks, seconds = [asdict(check) for check in found.checks], speeds[0].both if speeds else None
     runfolder.write_json(job.done, {"checks": checks, "lines": found.lines, "seconds_a_step": seconds})
 

@@ -12,8 +12,6 @@ from keras_med.runfolder import RunFolder
 from keras_med.training.features import Features
 from keras_med.training.network import LabelScale
 
-UNLABELLED = "unlabelled"
-
 
 class Examples:
     """The examples of one fold.

@@ -63,7 +63,7 @@ class Features:
 
     def _reader(self, folder: Path, positions: np.ndarray) -> Read:
         stacks = [open_stack(block) for block in sorted(folder.glob("block-*.npy"))]
-        if 4 * self.rows * int(np.prod(self.shape)) * (1 + len(self.views)) <= memory.FEATURES:
+        if memory.held(4 * self.rows * int(np.prod(self.shape)) * (1 + len(self.views))):
             everything = np.concatenate([stack.read(range(len(stack))) for stack in stacks])
             chosen = everything[positions]
             return lambda wanted: chosen[wanted]

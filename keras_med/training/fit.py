@@ -17,7 +17,7 @@ from keras_med.recipe.loading import load_recipe
 from keras_med.recipe.settings import with_values
 from keras_med.recipe.words import Binary, Recipe, Regression
 from keras_med.runfolder import FitFolder
-from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime, tuning
+from keras_med.training import averages, checkpoint, losses, memory, network, rest, runtime, schedules, tuning
 from keras_med.training.checkpoint import State
 from keras_med.training.deciding import figures_of
 from keras_med.training.examples import Examples
@@ -134,8 +134,7 @@ def _train(
     """Train from the checkpoint's epoch on; what is finished is not done again."""
     if state.history:  # as the checkpoint has it: a stop may have come between the two
         write_history(fit, state)
-    over = plan.patience is not None and state.waited >= plan.patience
-    if state.epoch >= plan.epochs or over:
+    if state.epoch >= plan.epochs or schedules.over(recipe.train, plan.patience, state.history):
         return
     batch = recipe.train.batch_size
     rows = examples.rows("train")

@@ -118,7 +118,7 @@ class Keeper(keras.callbacks.Callback):
         self._remember(epoch, row)
         if self._train.schedule == "plateau":
             self.model.optimizer.learning_rate = schedules.rate_after(self._train, self.state.history)
-        over = self._plan.patience is not None and self.state.waited >= self._plan.patience
+        over = schedules.over(self._train, self._plan.patience, self.state.history)
         if over or self.state.epoch == self._plan.epochs or self._pace.due():
             self._pace.timed(self._save)
         elif self.state.best_epoch == epoch:
@@ -139,7 +139,6 @@ class Keeper(keras.callbacks.Callback):
         state.history.append(row)
         if row["validation_loss"] < state.best_loss:
             state.best_epoch, state.best_loss = epoch, row["validation_loss"]
-        state.waited = schedules.waited(self._train, state.history)
 
 
 def _diverged(when: str) -> RunFailed:

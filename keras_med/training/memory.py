@@ -37,6 +37,11 @@ def _out_of_memory(error: BaseException) -> bool:
     return not names.isdisjoint(_KINDS) or _WORD in str(error)
 
 
+def held(features: int) -> int:
+    """Return the bytes of frozen features that a fit holds, of so many that there are: more are read where they lie."""
+    return 2 * features if features <= FEATURES else 0
+
+
 def own() -> int:
     """Return the bytes that this process alone holds; files that it has mapped are no part of it."""
     try:

@@ -26,8 +26,7 @@ def job(run: RunFolder, recipe: Recipe, stages: Sequence[Mapping[str, FitPlan]],
         steps = sum(plan.epochs * (int(train[plan.fold]) // recipe.train.batch_size) for plan in plans.values())
         ahead.append(steps + (int(steps / len(plans)) if more else 0))
     plan = next(iter(stages[0].values()))
-    about = {"plan": asdict(plan), "steps": ahead, "searched": recipe.search is not None}
-    return folds.write_job(run, _NAME, RUN_PREFLIGHT, {**common, **about})
+    return folds.write_job(run, _NAME, RUN_PREFLIGHT, {**common, "plan": asdict(plan), "steps": ahead})
 
 
 def tell(run: RunFolder, say: Callable[[str], None]) -> None:

@@ -26,5 +26,4 @@ def side_by_side(run: RunFolder, recipe: Recipe, asked: int | None) -> int:
     if machine["gpus"] or machine["replicas"] > 1:
         return 1
     features = 4 * int(np.prod(found["shape"])) * sum(found["counts"])
-    held = 2 * features if features <= memory.FEATURES else 0
-    return max(1, min(runtime.cores(), _MOST, int(memory.limit() // (_EACH + held))))
+    return max(1, min(runtime.cores(), _MOST, int(memory.limit() // (_EACH + memory.held(features)))))

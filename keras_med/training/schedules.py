@@ -45,6 +45,11 @@ def waited(train: Train, history: Sequence[Mapping[str, float]]) -> int:
     return next((number for number, better in enumerate(reversed(_better(train, history))) if better), len(history))
 
 
+def over(train: Train, patience: int | None, history: Sequence[Mapping[str, float]]) -> bool:
+    """Tell whether a fit has waited long enough for a better epoch."""
+    return patience is not None and waited(train, history) >= patience
+
+
 def _better(train: Train, history: Sequence[Mapping[str, float]]) -> list[bool]:
     """Tell of each epoch whether its validation loss fell far enough below that of the last such epoch."""
     best, found = float("inf"), []

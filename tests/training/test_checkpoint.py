@@ -131,7 +131,7 @@ def test_the_test_above_would_see_a_forgotten_dropout_seed(tmp_path: Path) -> No
 
 def test_what_the_fit_remembers_comes_back(tmp_path: Path) -> None:
     history = [{"epoch": 1, "loss": 0.1 + 0.2, "seconds": 1e-9}, {"epoch": 2, "loss": 1 / 3, "seconds": 2.0}]
-    state = State(epoch=2, history=history, best_epoch=0, best_loss=1 / 7, waited=1)
+    state = State(epoch=2, history=history, best_epoch=0, best_loss=1 / 7)
     model = made()
     checkpoint.save(tmp_path, model, replace(state, epoch=1, best_epoch=0), "a")
     checkpoint.save(tmp_path, model, state, "a")

@@ -72,6 +72,16 @@ def share_of_tolerance(recorded: np.ndarray, found: np.ndarray) -> np.ndarray:
     return np.abs(found - recorded) / (TOLERANCE * np.maximum(1, np.abs(recorded)))
 
 
+def mean_change(recorded: np.ndarray, found: np.ndarray) -> float:
+    """Return the mean |a - b| of the output column where it is largest.
+
+    Args:
+        found: (images, outputs), or several such passes.
+    """
+    apart = np.abs(found - recorded)
+    return float(apart.mean(axis=tuple(range(apart.ndim - 1))).max())
+
+
 def trembling(made: np.ndarray) -> np.ndarray:
     """Return golden images as float32, every value a millionth brighter or darker, about what rounding does inside."""
     signs = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), made.shape)

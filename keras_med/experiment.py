@@ -17,12 +17,13 @@ from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
 from keras_med.evaluation import decision, gathering, submission
 from keras_med.export import formats, manifest
-from keras_med.export.job import export_in_fresh_process
+from keras_med.export import job as export_job
 from keras_med.export.quiet import stderr_dropped
 from keras_med.inference.training_range import held_out_pictures, training_range
 from keras_med.jobs import cluster
+from keras_med.jobs.job import DONE
 from keras_med.jobs.local import warm_up
-from keras_med.jobs.loop import run_jobs
+from keras_med.jobs.loop import alongside, run_jobs
 from keras_med.recipe.loading import LoadedRecipe
 from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
 from keras_med.recipe.searching import candidate
@@ -97,7 +98,6 @@ def run_recipe(options: Options, command: str) -> RunFolder:
         with _timed(begun, "export"):
             _export(begun)
         with _timed(begun, "report"):
-            explain(begun.run, begun.recipe, _common(begun), say)
             write_report(begun.run)
             write_card(begun.run)
         parts = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in begun.seconds.items())
@@ -267,7 +267,7 @@ def _figures(begun: Experiment, names: list[str]) -> None:
 
 
 def _export(begun: Experiment) -> None:
-    """Put the network together and export it; folds without a final network have none to export."""
+    """Put the network together and export it, while it explains the report's pictures; folds alone leave no network."""
     run, recipe = begun.run, begun.recipe
     fit = folds.exported_fit(recipe)
     if fit is None:
@@ -288,9 +288,12 @@ def _export(begun: Experiment) -> None:
     }
     if "litert_int8" in recipe.export.formats:
         settings["held_out"] = held_out_pictures(run, recipe, fold, description["threshold"])
-    made = export_in_fresh_process(run.fit("export").path, settings)
-    begun.remember(export=made["path"])
-    say(f"exported and verified in a fresh process: {made['path']}")
+    exporting = export_job.job(run.fit("export").path, settings)
+    with alongside(exporting):
+        explain(run, recipe, _common(begun), say)
+    made = runfolder.read_json(exporting.folder / DONE)["path"]
+    begun.remember(export=made)
+    say(f"exported and verified in a fresh process: {made}")
 
 
 @contextmanager

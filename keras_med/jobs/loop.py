@@ -5,7 +5,8 @@ scheduler loses is simply submitted again: the folder is the truth, never what a
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from keras_med.jobs.job import FAILURE, LOG, Job, check
 from keras_med.jobs.leases import STOP
 from keras_med.jobs.local import LocalRunner
 
+_WAIT = 0.1  # seconds
 _LOSSES = 5  # of one job, with its machine, after which it is given up
 
 
@@ -50,7 +52,7 @@ def run_jobs(
     *,
     at_once: int = 1,
     watch: Callable[[Sequence[Path]], None] | None = None,
-    every: float = 0.1,
+    every: float = _WAIT,
     runner: Runner | None = None,
     failed: Callable[[Job, UserError], None] | None = None,
 ) -> None:
@@ -92,6 +94,29 @@ def run_jobs(
     except BaseException:
         runner.kill()
         raise
+
+
+@contextmanager
+def alongside(job: Job) -> Iterator[None]:
+    """Let a job run on this machine while the block does something else; what it died of is raised at its end."""
+    if job.done:
+        yield
+        return
+    runner = LocalRunner()
+    _prepare(job)
+    runner.start(job)
+    ended: list[tuple[Job, int | None]] = []
+    try:
+        yield
+        while not ended:
+            ended = runner.ended(_WAIT)
+    except KeyboardInterrupt:
+        runner.interrupt()
+        raise
+    except BaseException:
+        runner.kill()
+        raise
+    _check(*ended[0], None)
 
 
 def _check(job: Job, code: int | None, failed: Callable[[Job, UserError], None] | None) -> None:

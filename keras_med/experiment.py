@@ -16,10 +16,9 @@ from keras_med.data.dividing import divide_index
 from keras_med.data.examine import examine
 from keras_med.data.location import Location, default_cache, locate
 from keras_med.evaluation import decision, gathering, submission
-from keras_med.export import formats, manifest
-from keras_med.export import job as export_job
+from keras_med.export import formats
 from keras_med.export.quiet import stderr_dropped
-from keras_med.inference.training_range import held_out_pictures, training_range
+from keras_med.inference.exporting import exporting
 from keras_med.jobs import cluster
 from keras_med.jobs.job import DONE
 from keras_med.jobs.local import warm_up
@@ -274,24 +273,10 @@ def _export(begun: Experiment) -> None:
         say("no model is exported: folds describe a procedure; give the recipe final=Final() to train one")
         return
     run_jobs([folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": fit})])
-    in_run = begun.settings["demo"] or begun.settings["smoke"]
-    classes, found = begun.settings["target"]["classes"] or None, runfolder.read_json(run.metrics)
-    description = manifest.describe(recipe, name=begun.opened.title, classes=classes, decision=found)
-    fold = folds.exported_fold(recipe) or "0"
-    description["range"] = training_range(run, recipe, fold)
-    settings = {
-        "model": str(run.model.absolute()),
-        "parent": str((run.export if in_run else Path("saved_models") / begun.opened.title).absolute()),
-        "description": description,
-        "demo": in_run,
-        "formats": list(recipe.export.formats),
-    }
-    if "litert_int8" in recipe.export.formats:
-        settings["held_out"] = held_out_pictures(run, recipe, fold, description["threshold"])
-    exporting = export_job.job(run.fit("export").path, settings)
-    with alongside(exporting):
+    job = exporting(run, recipe, begun.opened.title, begun.settings)
+    with alongside(job):
         explain(run, recipe, _common(begun), say)
-    made = runfolder.read_json(exporting.folder / DONE)["path"]
+    made = runfolder.read_json(job.folder / DONE)["path"]
     begun.remember(export=made)
     say(f"exported and verified in a fresh process: {made}")
 

@@ -72,7 +72,7 @@ def run_jobs(
     runner = runner or _chosen()
     running: dict[Job, None] = {}
     losses: Counter[Job] = Counter()
-    try:
+    with _ended_with(runner):
         while waiting or running:
             while waiting and len(running) < runner.room(at_once):
                 job = waiting.popleft()
@@ -88,12 +88,6 @@ def run_jobs(
                     waiting.appendleft(_lost(job, losses))
                 else:
                     _check(job, code, failed)
-    except KeyboardInterrupt:
-        runner.interrupt()
-        raise
-    except BaseException:
-        runner.kill()
-        raise
 
 
 @contextmanager
@@ -106,17 +100,24 @@ def alongside(job: Job) -> Iterator[None]:
     _prepare(job)
     runner.start(job)
     ended: list[tuple[Job, int | None]] = []
-    try:
+    with _ended_with(runner):
         yield
         while not ended:
             ended = runner.ended(_WAIT)
+    _check(*ended[0], None)
+
+
+@contextmanager
+def _ended_with(runner: Runner) -> Iterator[None]:
+    """Leave no job behind when the block ends early: Ctrl-C gives each time for its last checkpoint."""
+    try:
+        yield
     except KeyboardInterrupt:
         runner.interrupt()
         raise
     except BaseException:
         runner.kill()
         raise
-    _check(*ended[0], None)
 
 
 def _check(job: Job, code: int | None, failed: Callable[[Job, UserError], None] | None) -> None:

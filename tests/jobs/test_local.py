@@ -100,7 +100,7 @@ PARENT = """
     import sys
     from pathlib import Path
     from keras_med.jobs.job import FAILURE, Job, check
-    from keras_med.jobs.loop import alongside, run_jobs
+    from keras_med.jobs.loop import run_jobs
     if __name__ == "__main__":
         run_jobs([Job(Path(sys.argv[1]), "actions:wait")])
 """
@@ -112,12 +112,7 @@ def start_parent(tmp_path: Path) -> tuple[subprocess.Popen[bytes], Path, int]:
     script.write_text(textwrap.dedent(PARENT))
     folder = tmp_path / "job"
     parent = subprocess.Popen([sys.executable, script, folder], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (folder / "pid.txt").exists() or not (folder / "pid.txt").read_text():
-        assert parent.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return parent, folder, int((folder / "pid.txt").read_text())
+    return parent, folder, int(appeared(folder / "pid.txt"))
 
 
 def alive(pid: int) -> bool:
@@ -199,8 +194,8 @@ def test_a_block_that_fails_ends_the_job_beside_it(tmp_path: Path) -> None:
 
 
 def appeared(file: Path) -> str:
-    """Wait for a file that is not empty."""
-    deadline = time.monotonic() + 30
+    """Wait for a file that is not empty, and return what it says."""
+    deadline = time.monotonic() + 120
     while not (file.exists() and file.read_text()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -21,8 +21,8 @@ from keras_med.export.quiet import stderr_dropped
 from keras_med.inference.exporting import exporting
 from keras_med.jobs import cluster
 from keras_med.jobs.job import DONE
-from keras_med.jobs.local import warm_up
-from keras_med.jobs.loop import alongside, run_jobs
+from keras_med.jobs.local import LocalRunner, warm_up
+from keras_med.jobs.loop import run_jobs
 from keras_med.recipe.loading import LoadedRecipe
 from keras_med.recipe.opening import Opened, Options, open_run, read_recipe
 from keras_med.recipe.searching import candidate
@@ -97,6 +97,7 @@ def run_recipe(options: Options, command: str) -> RunFolder:
         with _timed(begun, "export"):
             _export(begun)
         with _timed(begun, "report"):
+            explain(begun.run, begun.recipe, _common(begun), say)
             write_report(begun.run)
             write_card(begun.run)
         parts = ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in begun.seconds.items())
@@ -266,7 +267,7 @@ def _figures(begun: Experiment, names: list[str]) -> None:
 
 
 def _export(begun: Experiment) -> None:
-    """Put the network together and export it, while it explains the report's pictures; folds alone leave no network."""
+    """Put the network together and export it; folds without a final network have none to export."""
     run, recipe = begun.run, begun.recipe
     fit = folds.exported_fit(recipe)
     if fit is None:
@@ -274,8 +275,7 @@ def _export(begun: Experiment) -> None:
         return
     run_jobs([folds.write_job(run, "model", folds.RUN_ASSEMBLY, {**_common(begun), "fit": fit})])
     job = exporting(run, recipe, begun.opened.title, begun.settings)
-    with alongside(job):
-        explain(run, recipe, _common(begun), say)
+    run_jobs([job], runner=LocalRunner())
     made = runfolder.read_json(job.folder / DONE)["path"]
     begun.remember(export=made)
     say(f"exported and verified in a fresh process: {made}")

@@ -5,8 +5,7 @@ scheduler loses is simply submitted again: the folder is the truth, never what a
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +14,6 @@ from keras_med.jobs.job import FAILURE, LOG, Job, check
 from keras_med.jobs.leases import STOP
 from keras_med.jobs.local import LocalRunner
 
-_WAIT = 0.1  # seconds
 _LOSSES = 5  # of one job, with its machine, after which it is given up
 
 
@@ -52,7 +50,7 @@ def run_jobs(
     *,
     at_once: int = 1,
     watch: Callable[[Sequence[Path]], None] | None = None,
-    every: float = _WAIT,
+    every: float = 0.1,
     runner: Runner | None = None,
     failed: Callable[[Job, UserError], None] | None = None,
 ) -> None:
@@ -72,7 +70,7 @@ def run_jobs(
     runner = runner or _chosen()
     running: dict[Job, None] = {}
     losses: Counter[Job] = Counter()
-    with _ended_with(runner):
+    try:
         while waiting or running:
             while waiting and len(running) < runner.room(at_once):
                 job = waiting.popleft()
@@ -88,30 +86,6 @@ def run_jobs(
                     waiting.appendleft(_lost(job, losses))
                 else:
                     _check(job, code, failed)
-
-
-@contextmanager
-def alongside(job: Job) -> Iterator[None]:
-    """Let a job run on this machine while the block does something else; what it died of is raised at its end."""
-    if job.done:
-        yield
-        return
-    runner = LocalRunner()
-    _prepare(job)
-    runner.start(job)
-    ended: list[tuple[Job, int | None]] = []
-    with _ended_with(runner):
-        yield
-        while not ended:
-            ended = runner.ended(_WAIT)
-    _check(*ended[0], None)
-
-
-@contextmanager
-def _ended_with(runner: Runner) -> Iterator[None]:
-    """Leave no job behind when the block ends early: Ctrl-C gives each time for its last checkpoint."""
-    try:
-        yield
     except KeyboardInterrupt:
         runner.interrupt()
         raise

@@ -13,7 +13,7 @@ import pytest
 from keras_med.errors import DataError, EnvironmentProblem, RunFailed
 from keras_med.jobs.job import FAILURE, Job, check
 from keras_med.jobs.local import LocalRunner
-from keras_med.jobs.loop import alongside, run_jobs
+from keras_med.jobs.loop import run_jobs
 
 ACTIONS = "actions"
 
@@ -112,7 +112,12 @@ def start_parent(tmp_path: Path) -> tuple[subprocess.Popen[bytes], Path, int]:
     script.write_text(textwrap.dedent(PARENT))
     folder = tmp_path / "job"
     parent = subprocess.Popen([sys.executable, script, folder], stderr=subprocess.DEVNULL)
-    return parent, folder, int(appeared(folder / "pid.txt"))
+    deadline = time.monotonic() + 120
+    while not (folder / "pid.txt").exists() or not (folder / "pid.txt").read_text():
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return parent, folder, int((folder / "pid.txt").read_text())
 
 
 def alive(pid: int) -> bool:
@@ -159,44 +164,3 @@ def test_a_process_that_waits_ahead_does_the_next_job_and_a_killed_one_is_replac
     assert (jobs[1].folder / "starts.txt").read_text() == "x"
     runner.kill()
     assert set(multiprocessing.active_children()) <= before
-
-
-def test_a_job_runs_beside_the_block_that_waits_for_it_at_its_end(tmp_path: Path) -> None:
-    (job,) = jobs_in(tmp_path, "wait_once")
-    with alongside(job):
-        appeared(job.folder / "pid.txt")
-        (job.folder / "go").touch()
-        assert not job.done
-    assert job.done
-    with alongside(job):
-        pass
-    assert (job.folder / "starts.txt").read_text() == "x", "what is done is not done again"
-
-
-def test_what_a_job_beside_a_block_died_of_is_told_after_the_block(tmp_path: Path) -> None:
-    (job,) = jobs_in(tmp_path, "refuse")
-    told: list[str] = []
-    with pytest.raises(DataError, match="What came"), alongside(job):
-        told.append(appeared(job.folder / FAILURE))
-    assert told[0].startswith("DataError")
-
-
-def test_a_block_that_fails_ends_the_job_beside_it(tmp_path: Path) -> None:
-    (job,) = jobs_in(tmp_path, "wait")
-
-    def fail() -> None:
-        appeared(job.folder / "pid.txt")
-        raise RuntimeError("mine")
-
-    with pytest.raises(RuntimeError, match="mine"), alongside(job):
-        fail()
-    assert wait_for_end(int((job.folder / "pid.txt").read_text()))
-
-
-def appeared(file: Path) -> str:
-    """Wait for a file that is not empty, and return what it says."""
-    deadline = time.monotonic() + 120
-    while not (file.exists() and file.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return file.read_text()

@@ -10,7 +10,7 @@ from keras_med.errors import RecipeError
 from keras_med.models import graph
 from keras_med.models.mirroring import both_ways
 from keras_med.recipe.words import Binary, Classes, Recipe, Regression
-from keras_med.training import schedules
+from keras_med.training import adam, schedules
 
 LOGITS, PROBABILITY, STANDARDISED, PREDICTED = "logits", "probability", "standardised", "predicted"
 
@@ -38,17 +38,18 @@ def trained_on(model: keras.Model) -> keras.Model:
     """Return the part of the model that the loss sees: up to the logits, where it has them, for exactness.
 
     They are looked for in the model's own graph: behind a frozen prefix the layer was called once more, and
-    `layer.output` is of the first call.
+    `layer.output` is of the first call. Without logits it is another model of the same layers: the one that is compiled
+    is never the one that is saved, whose file holds the network alone.
     """
     logits = [step.results[0] for step in graph.steps(model) if step.operation.name == LOGITS]
-    return keras.Model(model.inputs[0], logits[0]) if logits else model
+    return keras.Model(model.inputs[0], logits[0] if logits else model.outputs[0])
 
 
 def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     """Return the optimizer with its schedule over all the epochs that the recipe names."""
     kinds: dict[str, Any] = {
-        "adam": keras.optimizers.Adam,
-        "adamw": keras.optimizers.AdamW,
+        "adam": adam.Adam,
+        "adamw": adam.AdamW,
         "sgd": keras.optimizers.SGD,
     }
     rate = schedules.rate_of_steps(recipe.train, steps)

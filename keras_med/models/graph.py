@@ -45,20 +45,24 @@ def _step(node: Any) -> Step:
     )
 
 
-def again(planned: Sequence[Step], given: Mapping[int, Any]) -> dict[int, Any]:
+def again(
+    planned: Sequence[Step], given: Mapping[int, Any], instead: Mapping[int, keras.Operation] | None = None
+) -> dict[int, Any]:
     """Call the same layers on other symbolic tensors, un-nested; return those that stand for each of the old ones.
 
     Args:
         given: what stands for the tensors that the steps begin with, by identity.
+        instead: layers that are called in place of others, by the identity of these.
     """
-    values = dict(given)
+    values, others = dict(given), instead or {}
 
     def other(value: Any) -> Any:
         return values[id(value)] if isinstance(value, keras.KerasTensor) else value
 
     for step in planned:
         arguments, keywords = keras.tree.map_structure(other, (step.arguments, step.keywords))
-        values.update(zip(step.outputs, keras.tree.flatten(step.operation(*arguments, **keywords)), strict=True))
+        operation = others.get(id(step.operation), step.operation)
+        values.update(zip(step.outputs, keras.tree.flatten(operation(*arguments, **keywords)), strict=True))
     return values
 
 

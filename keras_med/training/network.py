@@ -10,7 +10,7 @@ from keras_med.errors import RecipeError
 from keras_med.models import graph
 from keras_med.models.mirroring import both_ways
 from keras_med.recipe.words import Binary, Classes, Recipe, Regression
-from keras_med.training import adam, schedules
+from keras_med.training import adam, batch_norm, schedules
 
 LOGITS, PROBABILITY, STANDARDISED, PREDICTED = "logits", "probability", "standardised", "predicted"
 
@@ -42,7 +42,7 @@ def trained_on(model: keras.Model) -> keras.Model:
     is never the one that is saved, whose file holds the network alone.
     """
     logits = [step.results[0] for step in graph.steps(model) if step.operation.name == LOGITS]
-    return keras.Model(model.inputs[0], logits[0] if logits else model.outputs[0])
+    return batch_norm.with_kernels(keras.Model(model.inputs[0], logits[0] if logits else model.outputs[0]))
 
 
 def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:

@@ -34,7 +34,7 @@ os.environ.update(runtime.environment(machine))
 import keras
 import numpy as np
 from keras_med.data import pipeline
-from keras_med.training import adam
+from keras_med.training import adam, batch_norm
 from keras_med.training.keeper import Watched
 
 
@@ -52,7 +52,7 @@ def compiled(bias, optimizer):
     x = keras.layers.Conv2D(4, 3, use_bias=bias)(image)
     x = keras.layers.BatchNormalization(synchronized=backend == "tensorflow")(x)  # JAX knows no other way
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Activation("relu")(x))
-    model = keras.Model(image, keras.layers.Dense(1)(x))
+    model = batch_norm.with_kernels(keras.Model(image, keras.layers.Dense(1)(x)))  # on one device of TensorFlow
     kind = {"sgd": keras.optimizers.SGD, "adam": adam.Adam}[optimizer]
     model.compile(kind(0.05), loss=keras.losses.BinaryCrossentropy(from_logits=True), jit_compile=machine.compiled)
     return model

@@ -106,12 +106,13 @@ def keras_step(precision: str, model: str, batch: int, size: int) -> Callable[[]
     import keras
     import numpy as np
 
+    from keras_med.training import batch_norm
     from keras_med.training.adam import Adam
 
     keras.utils.set_random_seed(0)
     if precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
-    network = keras_network(model, size)
+    network = batch_norm.with_kernels(keras_network(model, size))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     jit = keras.backend.backend() == "jax"  # TensorFlow's XLA is slow on a CPU, JAX has nothing else
     network.compile(Adam(1e-4), loss=loss, jit_compile=jit)

@@ -50,7 +50,7 @@ def mean_of(models: dict[str, keras.Model], recipe: Recipe) -> tuple[keras.Model
     prefix = known[0][0] if alike else None
     rests = [rest for _, rest in known] if alike else list(models.values())
     image = prefix.inputs[0] if prefix else keras.Input(first.inputs[0].shape[1:], name="image")
-    ends = [network.trained_on(rest) for rest in rests]
+    ends = [network.up_to_logits(rest) for rest in rests]
     has_logits = ends[0] is not rests[0]
     squash = ("sigmoid" if isinstance(recipe.target, Binary) else "softmax") if has_logits else None
     start, named = prefix.outputs[0] if prefix else image, dict(zip(models, ends, strict=True))

@@ -34,15 +34,23 @@ def build(recipe: Recipe, scale: LabelScale) -> keras.Model:
     return keras.Model(image, outputs, name="model")
 
 
-def trained_on(model: keras.Model) -> keras.Model:
-    """Return the part of the model that the loss sees: up to the logits, where it has them, for exactness.
+def up_to_logits(model: keras.Model) -> keras.Model:
+    """Return the network up to its logits, or as it is where it has none.
 
     They are looked for in the model's own graph: behind a frozen prefix the layer was called once more, and
-    `layer.output` is of the first call. Without logits it is another model of the same layers: the one that is compiled
-    is never the one that is saved, whose file holds the network alone.
+    `layer.output` is of the first call.
     """
     logits = [step.results[0] for step in graph.steps(model) if step.operation.name == LOGITS]
-    return batch_norm.with_kernels(keras.Model(model.inputs[0], logits[0] if logits else model.outputs[0]))
+    return keras.Model(model.inputs[0], logits[0]) if logits else model
+
+
+def trained_on(model: keras.Model) -> keras.Model:
+    """Return what is trained, of the same weights: up to the logits, where there are, for exactness, and fast.
+
+    It is always another model than the one that is saved, whose file thus holds the network alone.
+    """
+    seen = up_to_logits(model)
+    return batch_norm.with_kernels(keras.Model(model.inputs[0], seen.outputs[0]))
 
 
 def optimizer_for(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:

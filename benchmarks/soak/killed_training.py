@@ -1,6 +1,6 @@
 """A training killed again and again ends with the same weights, bit for bit, as one that nobody disturbed.
 
-    python benchmarks/soak/killed_training.py [--kills 20] [--seed 0] [--pictures 1200] [--set train.clip=1 ...]
+    python benchmarks/soak/killed_training.py [--kills 20] [--seed 0] [--pictures 3200] [--set train.clip=1 ...]
 
 One run is made; its two stages are then trained from their settings: at once, and by a program that SIGKILL ends at
 random moments and that is started again. They have dropout, BatchNormalization, shuffling, augmentation, a rate that
@@ -70,7 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=int, default=1200)
+    parser.add_argument("--pictures", type=int, default=3200)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--fit", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

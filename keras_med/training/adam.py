@@ -1,12 +1,14 @@
-"""Adam and AdamW with one kernel of TensorFlow for the update of a variable, where Keras takes a dozen operations.
+"""Adam and AdamW whose update of a variable is one kernel of TensorFlow on a processor, and in Keras a dozen operations.
 
-The state, its names and, but for rounding, the weights are those of Keras. Where the kernel does not serve (another
-backend, several replicas, rows of an embedding) Keras' own update is taken.
+The state, its names and, but for rounding, the weights are those of Keras. Where the kernel does not serve (a card,
+another backend, several replicas, rows of an embedding) Keras' own update is taken.
 """
 
 from typing import Any
 
 import keras
+
+from keras_med.training import runtime
 
 
 class _OneKernel(keras.optimizers.Adam):
@@ -44,10 +46,9 @@ class AdamW(_OneKernel, keras.optimizers.AdamW):
 
 
 def _usual(optimizer: keras.optimizers.Adam, gradient: Any, variable: Any) -> bool:
-    """Say whether the kernel can take it: one device of TensorFlow, float32, and a gradient of the variable's shape."""
-    if keras.backend.backend() != "tensorflow" or optimizer.amsgrad:
+    """Say whether the kernel can take it: in float32, and a gradient of the variable's shape."""
+    if optimizer.amsgrad or not runtime.on_one_processor():
         return False
     import tensorflow as tf
 
-    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
-    return alone and isinstance(gradient, tf.Tensor) and gradient.dtype == variable.dtype == tf.float32
+    return isinstance(gradient, tf.Tensor) and gradient.dtype == variable.dtype == tf.float32

@@ -205,6 +205,17 @@ def visible_gpus(backend: str = "tensorflow") -> int:
     return len(tf.config.list_physical_devices("GPU"))
 
 
+def on_one_processor() -> bool:
+    """Say whether this process trains with TensorFlow on a processor and shares its batches with no other device."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync == 1 and not tf.config.get_visible_devices("GPU")
+
+
 def packages() -> dict[str, str]:
     """Return the versions of what decides about numbers; what is not installed is left out."""
     found = {}

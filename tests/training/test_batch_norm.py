@@ -137,10 +137,11 @@ def test_a_layer_called_twice_and_a_network_within_a_network_are_found() -> None
     [
         keras.layers.BatchNormalization(axis=1),
         keras.layers.BatchNormalization(renorm=True),
+        keras.layers.BatchNormalization(dtype="bfloat16"),
         keras.layers.LayerNormalization(),
         type("Own", (keras.layers.BatchNormalization,), {})(),
     ],
-    ids=["another axis", "renormalised", "another layer", "a subclass"],
+    ids=["another axis", "renormalised", "bfloat16 variables", "another layer", "a subclass"],
 )
 def test_other_layers_are_left_alone(layer: keras.Layer) -> None:
     image = keras.Input((6, 6, 2))

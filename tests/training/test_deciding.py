@@ -1,7 +1,5 @@
 """What is followed beside the loss, worked out by hand."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
@@ -12,7 +10,9 @@ Target = Binary | Classes | Regression
 
 
 def recipe(target: Target, *, head: bool = True) -> Recipe:
-    nothing: Callable[..., None] = lambda given: None  # noqa: E731
+    def nothing(given: object) -> None:
+        pass
+
     return Recipe(
         target=target, data=Data(nothing), image=Image(size=(8, 8)), split=Holdout(), model=Model(nothing, head=head)
     )

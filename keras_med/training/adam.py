@@ -1,4 +1,4 @@
-"""Adam and AdamW whose update of a variable is one kernel of TensorFlow on a processor, and in Keras a dozen operations.
+"""Adam and AdamW whose update of a variable is one kernel of TensorFlow on a processor; in Keras it is a dozen.
 
 The state, its names and, but for rounding, the weights are those of Keras. Where the kernel does not serve (a card,
 another backend, several replicas, rows of an embedding) Keras' own update is taken.
